@@ -1,0 +1,3 @@
+//! From a file to a plan.
+
+pub mod plan;

@@ -1,0 +1,3 @@
+//! The Probity agent: when probes run, what their outcomes mean, and how that is shown.
+
+pub mod catalog;

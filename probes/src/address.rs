@@ -1,0 +1,213 @@
+//! Where a dependency is: parsed once, used by everyone, printed without its secrets.
+
+use std::{fmt, path::PathBuf};
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer};
+use url::Url;
+
+use crate::secret::Secret;
+
+/// One place to connect to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// A host name or address, and a port.
+    Tcp {
+        /// Without the brackets of an IPv6 address.
+        host: String,
+        /// 1 to 65535.
+        port: u16,
+    },
+    /// A unix socket.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Unix(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// A URL whose password, if it has one, was moved into a [`Secret`].
+#[derive(Clone)]
+pub struct Address {
+    url: Url,
+    user: Option<String>,
+    password: Option<Secret>,
+}
+
+impl Address {
+    /// Reads a URL.
+    ///
+    /// # Errors
+    /// What is wrong with it, as a sentence that does not repeat it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let mut url = Url::parse(text).map_err(|error| format!("not a URL: {error}"))?;
+        let decode = |part: &str| percent_encoding::percent_decode_str(part).decode_utf8().map(|text| text.into_owned());
+        let not_utf8 = |_| "the user name or password is not percent-encoded UTF-8".to_owned();
+        let user = Some(url.username()).filter(|user| !user.is_empty()).map(decode).transpose().map_err(not_utf8)?;
+        let password = url.password().map(decode).transpose().map_err(not_utf8)?.map(Secret::value);
+        if url.set_password(None).is_err() && password.is_some() {
+            return Err("a URL with a password needs a host".into());
+        }
+        if url.set_username("").is_err() && user.is_some() {
+            return Err("a URL with a user name needs a host".into());
+        }
+        Ok(Self { url, user, password })
+    }
+
+    /// The scheme, in lower case.
+    #[must_use]
+    pub fn scheme(&self) -> &str {
+        self.url.scheme()
+    }
+
+    /// The user name, decoded.
+    #[must_use]
+    pub fn user(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+
+    /// The password, if the URL carried one.
+    #[must_use]
+    pub fn password(&self) -> Option<&Secret> {
+        self.password.as_ref()
+    }
+
+    /// Host and port, with the backend's port where the URL names none.
+    ///
+    /// # Errors
+    /// A sentence when the URL has no host.
+    pub fn endpoint(&self, default_port: u16) -> Result<Endpoint, String> {
+        let host = match self.url.host() {
+            Some(url::Host::Ipv6(address)) => address.to_string(),
+            Some(host) => host.to_string(),
+            None => String::new(),
+        };
+        if host.is_empty() {
+            return Err("the URL names no host".into());
+        }
+        Ok(Endpoint::Tcp { host, port: self.url.port_or_known_default().unwrap_or(default_port) })
+    }
+
+    /// The path without its leading slash, decoded; `None` when empty.
+    #[must_use]
+    pub fn path(&self) -> Option<String> {
+        let path = self.url.path().trim_start_matches('/');
+        let decoded = percent_encoding::percent_decode_str(path).decode_utf8_lossy().into_owned();
+        (!decoded.is_empty()).then_some(decoded)
+    }
+
+    /// The parameters behind the question mark, in order.
+    pub fn parameters(&self) -> impl Iterator<Item = (String, String)> + '_ {
+        self.url.query_pairs().map(|(key, value)| (key.into_owned(), value.into_owned()))
+    }
+
+    /// Refuses a scheme or a parameter that this backend does not know.
+    ///
+    /// # Errors
+    /// A sentence with a suggestion.
+    pub fn expect(&self, schemes: &[&str], parameters: &[&str]) -> Result<(), String> {
+        if !schemes.contains(&self.scheme()) {
+            return Err(unknown("URL scheme", self.scheme(), schemes));
+        }
+        match self.parameters().find(|(key, _)| !parameters.contains(&key.as_str())) {
+            Some((key, _)) if parameters.is_empty() => Err(format!("the URL takes no parameters, but has `{key}`")),
+            Some((key, _)) => Err(unknown("URL parameter", &key, parameters)),
+            None => Ok(()),
+        }
+    }
+
+    /// The URL as given, but for user name and password.
+    #[must_use]
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+}
+
+/// "unknown X `y`; did you mean `z`?", or the list of what is known.
+#[must_use]
+pub fn unknown(what: &str, word: &str, known: &[&str]) -> String {
+    match nearest(word, known.iter().copied()) {
+        Some(near) => format!("unknown {what} `{word}`; did you mean `{near}`?"),
+        None => format!("unknown {what} `{word}`; known are {}", known.join(", ")),
+    }
+}
+
+/// The known word that was most likely meant.
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .into_iter()
+        .map(|candidate| (strsim::jaro_winkler(&word.to_lowercase(), candidate), candidate))
+        .filter(|(score, _)| *score >= 0.8)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .map(|(_, candidate)| candidate)
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Scheme, host, port and path only: parameters may hold secrets.
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut bare = self.url.clone();
+        bare.set_query(None);
+        bare.set_fragment(None);
+        fmt::Display::fmt(&bare, f)
+    }
+}
+
+impl<'de> Deserialize<'de> for Address {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::parse(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+
+impl JsonSchema for Address {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Url".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "format": "uri" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_leaves_the_url() {
+        let address = Address::parse("postgres://pro%62e:s%40cret@db:6432/orders?a=1").expect("a URL");
+        assert_eq!(address.user(), Some("probe"));
+        assert_eq!(*address.password().expect("one").read().expect("at hand"), "s@cret");
+        assert_eq!(format!("{address} {address:?}"), "postgres://db:6432/orders postgres://db:6432/orders");
+        assert_eq!(address.endpoint(5432).expect("a host").to_string(), "db:6432");
+        assert_eq!(address.path().as_deref(), Some("orders"));
+    }
+
+    #[test]
+    fn strange_schemes_and_parameters_are_refused_with_a_suggestion() {
+        let address = Address::parse("postgre://db/x?sslmod=require").expect("a URL");
+        assert_eq!(
+            address.expect(&["postgres", "postgresql"], &[]),
+            Err("unknown URL scheme `postgre`; did you mean `postgres`?".into())
+        );
+        assert_eq!(
+            address.expect(&["postgre"], &["sslmode"]),
+            Err("unknown URL parameter `sslmod`; did you mean `sslmode`?".into())
+        );
+    }
+}

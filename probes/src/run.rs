@@ -1,0 +1,483 @@
+//! One execution of a probe: an absolute deadline, timed phases, what was learned, and the outcome.
+//!
+//! A backend calls [`Run::dial`], [`Run::phase`], [`Run::fact`] and [`Run::finding`]; it never looks at a clock.
+
+use std::{
+    fmt,
+    future::Future,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
+use tokio::time::{Instant, error::Elapsed, timeout_at};
+use zeroize::Zeroizing;
+
+use crate::{
+    failure::{Failure, FailureKind},
+    finding::{Facts, Finding, Value},
+    manual::Manual,
+    redact::Redactor,
+    secret::Secret,
+    wire::{resolve::Resolver, sniff::Protocol, stream::Connection},
+};
+
+/// What a run says of a dependency. Unknown is not among them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// It serves.
+    Healthy,
+    /// It serves, but not as it should.
+    Degraded,
+    /// It does not serve, or not what is expected of it.
+    Unhealthy,
+}
+
+impl Status {
+    /// Every status, best first.
+    pub const ALL: [Self; 3] = [Self::Healthy, Self::Degraded, Self::Unhealthy];
+
+    /// The word used in documents and labels.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Degraded => "degraded",
+            Self::Unhealthy => "unhealthy",
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// A timed step of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// The name became addresses.
+    Resolve,
+    /// A connection to one of them was made.
+    Connect,
+    /// TLS was agreed on and verified.
+    Tls,
+    /// Greeting, version negotiation and login.
+    Auth,
+    /// The cheapest true question.
+    Query,
+    /// Role, replication, quorum, saturation.
+    Deep,
+    /// A canary of our own was written and read.
+    Roundtrip,
+    /// The session was ended politely; not part of the run's duration.
+    Close,
+}
+
+impl Phase {
+    /// Every phase, in order.
+    pub const ALL: [Self; 8] = [
+        Self::Resolve,
+        Self::Connect,
+        Self::Tls,
+        Self::Auth,
+        Self::Query,
+        Self::Deep,
+        Self::Roundtrip,
+        Self::Close,
+    ];
+
+    /// The word used in documents and labels.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Resolve => "resolve",
+            Self::Connect => "connect",
+            Self::Tls => "tls",
+            Self::Auth => "auth",
+            Self::Query => "query",
+            Self::Deep => "deep",
+            Self::Roundtrip => "roundtrip",
+            Self::Close => "close",
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How far a run goes; each depth includes the ones before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Depth {
+    /// Name, connection, and TLS where the protocol starts with it.
+    Connect,
+    /// Greeting, version and login.
+    Handshake,
+    /// The cheapest true question.
+    Query,
+    /// Role, replication, quorum, saturation, alarms.
+    #[default]
+    Deep,
+}
+
+/// Whether the session was there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SessionKind {
+    /// It was reused.
+    Warm,
+    /// It was opened by this run.
+    Fresh,
+}
+
+impl SessionKind {
+    /// The word used in documents and labels.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Warm => "warm",
+            Self::Fresh => "fresh",
+        }
+    }
+}
+
+/// How long each phase took; a phase that did not happen is absent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Phases([Option<Duration>; Phase::ALL.len()]);
+
+impl Phases {
+    /// The duration of a phase, if it happened.
+    #[must_use]
+    pub fn get(&self, phase: Phase) -> Option<Duration> {
+        self.0[phase as usize]
+    }
+
+    /// Sets the duration of a phase.
+    pub fn set(&mut self, phase: Phase, duration: Duration) {
+        self.0[phase as usize] = Some(duration);
+    }
+
+    /// The phases that happened, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (Phase, Duration)> + '_ {
+        Phase::ALL.into_iter().filter_map(|phase| self.get(phase).map(|duration| (phase, duration)))
+    }
+}
+
+impl Serialize for Phases {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for (phase, duration) in self.iter() {
+            map.serialize_entry(phase.as_str(), &duration.as_secs_f64())?;
+        }
+        map.end()
+    }
+}
+
+/// The record of one run.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The worst of the failure and the findings.
+    pub status: Status,
+    /// Why the run did not finish.
+    pub failure: Option<Failure>,
+    /// Why a dependency that answered is not well.
+    pub findings: Vec<Finding>,
+    /// What was learned of the peer.
+    pub facts: Facts,
+    /// Questions that were refused: with any, coverage is partial.
+    pub missing: Vec<String>,
+    /// How far the run got.
+    pub depth: Option<Depth>,
+    /// Whether the session was there already; absent when there never was one.
+    pub session: Option<SessionKind>,
+    /// A warm session was lost and replaced inside this run.
+    pub reconnected: bool,
+    /// The backend did not give up at the deadline and was left behind.
+    pub abandoned: bool,
+    /// How long each phase took.
+    pub phases: Phases,
+    /// The whole run, without its close.
+    pub duration: Duration,
+    /// When it ended.
+    pub at: jiff::Timestamp,
+}
+
+impl Outcome {
+    /// What an application's request would feel: the query phase.
+    #[must_use]
+    pub fn latency(&self) -> Option<Duration> {
+        self.phases.get(Phase::Query)
+    }
+}
+
+/// What was noted while one part of a run went on.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Notes {
+    pub(crate) facts: Facts,
+    pub(crate) findings: Vec<Finding>,
+    pub(crate) missing: Vec<String>,
+}
+
+impl Notes {
+    pub(crate) fn absorb(&mut self, other: &Self) {
+        self.facts.extend(other.facts.clone());
+        self.findings.extend(other.findings.iter().cloned());
+        self.missing.extend(other.missing.iter().cloned());
+    }
+}
+
+/// A file that a session was built from, and how it looked then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp(PathBuf, Option<(SystemTime, u64)>);
+
+impl Stamp {
+    fn of(path: &Path) -> Self {
+        let look = std::fs::metadata(path).ok().and_then(|meta| Some((meta.modified().ok()?, meta.len())));
+        Self(path.to_owned(), look)
+    }
+
+    pub(crate) fn changed(&self) -> bool {
+        Self::of(&self.0) != *self
+    }
+}
+
+/// What the world outside a run may see of it while it goes on.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    pub(crate) phase: Option<(Phase, Instant)>,
+    pub(crate) phases: Phases,
+    pub(crate) session: Option<SessionKind>,
+}
+
+/// One execution of a probe, as its backend sees it.
+#[derive(Debug)]
+pub struct Run {
+    started: Instant,
+    deadline: Instant,
+    progress: Arc<Mutex<Progress>>,
+    pub(crate) manual: &'static Manual,
+    pub(crate) speaks: Protocol,
+    pub(crate) greets: bool,
+    pub(crate) resolver: Resolver,
+    pub(crate) redactor: Redactor,
+    pub(crate) notes: Notes,
+    pub(crate) stamps: Vec<Stamp>,
+    pub(crate) connections: Vec<Connection>,
+    pub(crate) certificate_warning: Duration,
+}
+
+impl Run {
+    pub(crate) fn new(timeout: Duration, manual: &'static Manual, resolver: Resolver) -> Self {
+        let started = Instant::now();
+        Self {
+            started,
+            deadline: started + timeout,
+            progress: Arc::default(),
+            manual,
+            speaks: Protocol::Other("its own protocol"),
+            greets: false,
+            resolver,
+            redactor: Redactor::default(),
+            notes: Notes::default(),
+            stamps: Vec::new(),
+            connections: Vec::new(),
+            certificate_warning: Duration::ZERO,
+        }
+    }
+
+    pub(crate) fn progress(&self) -> Arc<Mutex<Progress>> {
+        Arc::clone(&self.progress)
+    }
+
+    pub(crate) fn seen(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    pub(crate) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Time left until the deadline.
+    #[must_use]
+    pub fn remaining(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// A limit to hand to the server, a little below ours, so that it gives up first and says why.
+    #[must_use]
+    pub fn server_limit(&self) -> Duration {
+        let whole = self.deadline.duration_since(self.started);
+        whole - (whole / 10).min(Duration::from_millis(200))
+    }
+
+    /// Does one step under the deadline, times it and stamps its failure.
+    ///
+    /// # Errors
+    /// The step's own failure, or the timeout of this phase.
+    pub async fn phase<T, E: Into<Failure>>(
+        &mut self,
+        phase: Phase,
+        step: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, Failure> {
+        self.enter(phase);
+        let answer = timeout_at(self.deadline, step).await;
+        self.settle(phase, answer)
+    }
+
+    /// Like [`Run::phase`], with a budget that may be shorter than the rest of the run.
+    pub(crate) async fn phase_within<T, E: Into<Failure>>(
+        &mut self,
+        phase: Phase,
+        budget: Duration,
+        step: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, Failure> {
+        let whole = self.deadline;
+        self.deadline = whole.min(Instant::now() + budget);
+        let result = self.phase(phase, step).await;
+        self.deadline = whole;
+        result
+    }
+
+    pub(crate) fn enter(&mut self, phase: Phase) {
+        self.seen().phase = Some((phase, Instant::now()));
+    }
+
+    /// Ends a phase: takes its time and completes its failure.
+    pub(crate) fn settle<T, E: Into<Failure>>(&mut self, phase: Phase, answer: Result<Result<T, E>, Elapsed>) -> Result<T, Failure> {
+        let mut seen = self.seen();
+        if let Some((phase, since)) = seen.phase.take() {
+            seen.phases.set(phase, since.elapsed());
+        }
+        drop(seen);
+        let result = answer.map_or_else(|_| Err(overdue(phase)), |result| result.map_err(Into::into));
+        result.map_err(|failure| self.stamp(phase, failure))
+    }
+
+    /// Completes a failure: its phase, what the manual says of its code, and no secret in it.
+    pub(crate) fn stamp(&self, phase: Phase, mut failure: Failure) -> Failure {
+        if failure.phase.is_some() {
+            return failure;
+        }
+        failure.phase = Some(phase);
+        self.manual.explain(&mut failure);
+        if failure.kind == FailureKind::ConnectionLost {
+            self.explain_loss(phase, &mut failure);
+        }
+        failure.message = self.redactor.clean(&failure.message);
+        failure.code = failure.code.map(|code| crate::redact::one_line(&self.redactor.clean(&code), 64));
+        failure.server_message = failure.server_message.map(|words| self.redactor.clean(&words));
+        failure
+    }
+
+    /// A connection that ends before the peer said anything means more than one that ends later.
+    fn explain_loss(&self, phase: Phase, failure: &mut Failure) {
+        let silent = self.connections.last().is_some_and(|connection| connection.tether.is_silent());
+        let words = failure.server_message.take();
+        match phase {
+            Phase::Tls => {
+                *failure = Failure::new(FailureKind::Tls, "the server closed the connection during the TLS handshake")
+                    .with_code("closed")
+                    .with_remedy("The port may expect plain text, or the server may be full.");
+            }
+            Phase::Auth if silent && self.greets => {
+                *failure = Failure::new(FailureKind::Overload, "the server closed the connection before its greeting")
+                    .with_remedy("It may have reached its connection limit; otherwise read its log.");
+            }
+            Phase::Auth if silent => {
+                failure.message = "the server closed the connection without a word".into();
+                failure.remedy = "The port may expect TLS or another protocol, or the server refuses this machine.".into();
+            }
+            _ => {}
+        }
+        failure.phase = Some(phase);
+        failure.server_message = words;
+    }
+
+    /// The present value of a secret. From now on it is removed from every text of this run, and a
+    /// change of its file leads to a fresh session.
+    ///
+    /// # Errors
+    /// A `config` failure when it cannot be read.
+    pub fn secret(&mut self, secret: &Secret) -> Result<Zeroizing<String>, Failure> {
+        if let Some(path) = secret.path() {
+            self.watch_file(path);
+        }
+        let value = secret.read().map_err(|failure| self.stamp(Phase::Auth, failure))?;
+        self.redactor.learn(&value);
+        Ok(value)
+    }
+
+    pub(crate) fn watch_file(&mut self, path: &Path) {
+        self.stamps.push(Stamp::of(path));
+    }
+
+    /// Notes a fact. Its name is declared in the backend's manual.
+    pub fn fact(&mut self, name: &'static str, value: impl Into<Value>) {
+        debug_assert!(self.manual.fact(name).is_some(), "the fact `{name}` is not in the manual");
+        let value = match value.into() {
+            Value::Text(text) => Value::from(self.redactor.clean(&text)),
+            other => other,
+        };
+        self.notes.facts.insert(name.into(), value);
+    }
+
+    /// Notes a fact if it is known.
+    pub fn fact_if(&mut self, name: &'static str, value: Option<impl Into<Value>>) {
+        if let Some(value) = value {
+            self.fact(name, value);
+        }
+    }
+
+    /// Notes a finding. Its code is declared in the backend's manual.
+    pub fn finding(&mut self, finding: Finding) {
+        debug_assert!(self.manual.finding(&finding.code).is_some(), "the finding `{}` is not in the manual", finding.code);
+        self.notes.findings.push(finding);
+    }
+
+    /// Notes that a question was refused: coverage is partial.
+    pub fn missing(&mut self, question: impl Into<String>) {
+        self.notes.missing.push(question.into());
+    }
+
+    /// The answer to a question that may be refused: a refusal lowers coverage, other failures stand.
+    ///
+    /// # Errors
+    /// Every failure but a refusal.
+    pub fn optional<T>(&mut self, question: &'static str, answer: Result<T, Failure>) -> Result<Option<T>, Failure> {
+        match answer {
+            Ok(answer) => Ok(Some(answer)),
+            Err(mut failure) => {
+                self.manual.explain(&mut failure);
+                match failure.kind {
+                    FailureKind::Permission | FailureKind::Config => {
+                        self.missing(question);
+                        Ok(None)
+                    }
+                    _ => Err(failure),
+                }
+            }
+        }
+    }
+}
+
+/// The failure of a phase that the deadline cut short.
+pub(crate) fn overdue(phase: Phase) -> Failure {
+    match phase {
+        Phase::Resolve => Failure::new(FailureKind::Dns, "the resolver did not answer in time").with_code("timeout"),
+        Phase::Connect => Failure::new(FailureKind::ConnectTimeout, "the connection was not accepted in time"),
+        _ => Failure::new(FailureKind::Timeout, format!("no answer within the deadline (timeout in {phase})")),
+    }
+}

@@ -1,0 +1,379 @@
+//! Warm and fresh: who opens, keeps, renews and retires a session, and what a run makes of it.
+//!
+//! One run at a time holds the slot. A session that failed is never used again; one that was lost gets
+//! one fresh try inside the same deadline; rejected credentials are not tried again before their time.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures_util::{FutureExt, future::BoxFuture, future::select_all};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::{
+    backend::{Backend, ConnectionPolicy, Options, Probe},
+    failure::{Failure, FailureKind},
+    finding::{Finding, Severity},
+    manual::Manual,
+    run::{Depth, Notes, Outcome, Phase, Run, SessionKind, Stamp, Status, overdue},
+    wire::stream::{Connection, Watch},
+};
+
+/// A polite end may take this long; it is not part of the run.
+const CLOSE_BUDGET: Duration = Duration::from_millis(250);
+
+/// Pauses after the first, second, … rejection of the same credentials; the last one is kept.
+const AUTH_PAUSES: [u64; 5] = [60, 120, 240, 300, 1800];
+
+/// Implements [`Probe`] once for every [`Backend`].
+pub(crate) struct Asker<B: Backend> {
+    backend: B,
+    options: Options,
+    /// Held for a whole run, so that there is never a second one beside it.
+    slot: tokio::sync::Mutex<Slot<B::Session>>,
+    /// The sockets of the warm session, for whoever waits for its end.
+    idle: Mutex<Vec<Arc<Watch>>>,
+}
+
+struct Slot<S> {
+    warm: Option<Session<S>>,
+    deep: Option<(Instant, Notes)>,
+    rejected: Option<Rejected>,
+}
+
+/// A session and what it was built from.
+struct Session<S> {
+    inner: S,
+    opened: Instant,
+    notes: Notes,
+    stamps: Vec<Stamp>,
+    connections: Vec<Connection>,
+}
+
+/// Credentials that the server refused.
+struct Rejected {
+    times: usize,
+    next: Instant,
+    stamps: Vec<Stamp>,
+    failure: Failure,
+}
+
+impl<S> Session<S> {
+    fn is_lost(&self) -> bool {
+        self.connections.iter().any(|connection| connection.watch.is_closed())
+    }
+}
+
+impl<B: Backend> Asker<B> {
+    pub(crate) fn new(backend: B, options: Options) -> Self {
+        let slot = Slot { warm: None, deep: None, rejected: None };
+        Self { backend, options, slot: tokio::sync::Mutex::new(slot), idle: Mutex::default() }
+    }
+
+    /// A run from its first to its last step. Whatever it leaves in the slot may be used again.
+    async fn go(&self, run: &mut Run, slot: &mut Slot<B::Session>) -> Result<Reached, Failure> {
+        if self.options.depth == Depth::Connect {
+            self.backend_dial(run).await?;
+            return Ok(Reached { depth: Depth::Connect, reconnected: false });
+        }
+        self.mind_rejection(run, slot).await?;
+        let mut reconnected = false;
+        if let Some(session) = slot.warm.take() {
+            if session.is_lost() {
+                reconnected = true;
+            } else if let Some(reached) = self.go_warm(session, run, slot).await? {
+                return Ok(reached);
+            } else {
+                reconnected = true;
+            }
+        }
+        let mut session = self.open(run, slot).await?;
+        let depth = self.converse(&mut session, run, slot).await;
+        match depth {
+            Ok(depth) => {
+                slot.warm = Some(session);
+                Ok(Reached { depth, reconnected })
+            }
+            Err(failure) => {
+                self.retire(session, &failure).await;
+                Err(failure)
+            }
+        }
+    }
+
+    /// Asks the warm session, and renews it when it is due. `None`: it was lost, a fresh one may be tried.
+    async fn go_warm(
+        &self,
+        mut session: Session<B::Session>,
+        run: &mut Run,
+        slot: &mut Slot<B::Session>,
+    ) -> Result<Option<Reached>, Failure> {
+        run.seen().session = Some(SessionKind::Warm);
+        session.connections.iter().for_each(|connection| connection.tether.refill());
+        run.connections.clone_from(&session.connections);
+        let depth = match self.converse(&mut session, run, slot).await {
+            Ok(depth) => depth,
+            Err(failure) if failure.kind == FailureKind::ConnectionLost => {
+                run.notes = Notes::default();
+                run.seen().phases = crate::run::Phases::default();
+                return Ok(None);
+            }
+            Err(failure) => {
+                self.retire(session, &failure).await;
+                return Err(failure);
+            }
+        };
+        let due = session.opened.elapsed() >= self.options.fresh_every || session.stamps.iter().any(Stamp::changed);
+        if !due {
+            slot.warm = Some(session);
+            return Ok(Some(Reached { depth, reconnected: false }));
+        }
+        match self.open(run, slot).await {
+            Ok(fresh) => {
+                let old = std::mem::replace(slot.warm.insert(fresh), session);
+                self.close_politely(old.inner).await;
+            }
+            Err(failure) => {
+                let code = if failure.kind == FailureKind::Dns { "dns_failing" } else { "new_connections_failing" };
+                run.finding(Finding::degraded(code, failure.kind.as_str()));
+                run.seen().session = Some(SessionKind::Warm);
+                slot.warm = Some(session);
+            }
+        }
+        Ok(Some(Reached { depth, reconnected: false }))
+    }
+
+    /// From nothing to a session.
+    async fn open(&self, run: &mut Run, slot: &mut Slot<B::Session>) -> Result<Session<B::Session>, Failure> {
+        run.seen().session = Some(SessionKind::Fresh);
+        run.connections.clear();
+        let before = std::mem::take(&mut run.notes);
+        let opened = self.backend.open(run).await;
+        let notes = std::mem::replace(&mut run.notes, before);
+        let stamps = std::mem::take(&mut run.stamps);
+        match opened {
+            Ok(inner) => {
+                slot.rejected = None;
+                let connections = run.connections.clone();
+                Ok(Session { inner, opened: Instant::now(), notes, stamps, connections })
+            }
+            Err(failure) => {
+                // A backend that forgot to stamp its failure still gets the manual and the redaction.
+                let failure = run.stamp(Phase::Auth, failure);
+                if failure.kind == FailureKind::Auth {
+                    slot.rejected = Some(Rejected::again(slot.rejected.take(), stamps, &failure));
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    /// The question, and the deep ones when they are due.
+    async fn converse(
+        &self,
+        session: &mut Session<B::Session>,
+        run: &mut Run,
+        slot: &mut Slot<B::Session>,
+    ) -> Result<Depth, Failure> {
+        let opened = session.notes.clone();
+        run.notes.absorb(&opened);
+        if self.options.depth < Depth::Query {
+            return Ok(Depth::Handshake);
+        }
+        run.enter(Phase::Query);
+        let answer = timeout_at(run.deadline(), self.backend.ask(&mut session.inner, run)).await;
+        run.settle(Phase::Query, answer)?;
+        if self.options.depth < Depth::Deep {
+            return Ok(Depth::Query);
+        }
+        let standing = match &slot.deep {
+            Some((at, notes)) if at.elapsed() < self.options.deep_interval && notes.findings.is_empty() => Some(notes),
+            _ => None,
+        };
+        if let Some(notes) = standing {
+            run.notes.absorb(notes);
+            return Ok(Depth::Deep);
+        }
+        let before = std::mem::take(&mut run.notes);
+        run.enter(Phase::Deep);
+        let answer = timeout_at(run.deadline(), self.backend.examine(&mut session.inner, run)).await;
+        let examined = run.settle(Phase::Deep, answer);
+        let mut deep = std::mem::replace(&mut run.notes, before);
+        match examined {
+            Ok(()) => {}
+            Err(failure) if failure.kind == FailureKind::Permission => deep.missing.push("deep".into()),
+            Err(failure) => return Err(failure),
+        }
+        run.notes.absorb(&deep);
+        slot.deep = Some((Instant::now(), deep));
+        Ok(Depth::Deep)
+    }
+
+    async fn backend_dial(&self, run: &mut Run) -> Result<(), Failure> {
+        run.dial(self.backend.target()).await.map(drop)
+    }
+
+    /// After a rejection only the dial is tried, until the pause is over or a file has changed.
+    async fn mind_rejection(&self, run: &mut Run, slot: &mut Slot<B::Session>) -> Result<(), Failure> {
+        let Some(rejected) = &slot.rejected else { return Ok(()) };
+        let left = rejected.next.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(());
+        }
+        if rejected.stamps.iter().any(Stamp::changed) {
+            slot.rejected = None;
+            return Ok(());
+        }
+        let failure = rejected.failure.clone();
+        self.backend_dial(run).await?;
+        run.fact("next_attempt_in_seconds", left.as_secs());
+        Err(failure)
+    }
+
+    async fn retire(&self, session: Session<B::Session>, failure: &Failure) {
+        // One that may still owe us an answer cannot be ended politely.
+        if !matches!(failure.kind, FailureKind::Timeout | FailureKind::ConnectionLost) {
+            self.close_politely(session.inner).await;
+        }
+    }
+
+    async fn close_politely(&self, session: B::Session) {
+        if timeout(CLOSE_BUDGET, self.backend.close(session)).await.is_err() {
+            tracing::debug!(backend = B::KIND, "the server did not end the session in time");
+        }
+    }
+
+    /// Sums a run up.
+    fn outcome(&self, run: &mut Run, result: Result<Reached, Failure>) -> Outcome {
+        let duration = run.elapsed();
+        let phases = run.seen().phases;
+        let notes = &mut run.notes;
+        let (failure, depth, reconnected) = match result {
+            Ok(reached) => (None, Some(reached.depth), reached.reconnected),
+            Err(failure) => {
+                // What an earlier run found says nothing about a dependency that did not answer.
+                notes.findings.clear();
+                if matches!(
+                    failure.kind,
+                    FailureKind::Auth | FailureKind::Permission | FailureKind::Overload | FailureKind::NotReady
+                ) && failure.code.is_some()
+                {
+                    notes.facts.insert("process_alive".into(), true.into());
+                }
+                (Some(failure), None, false)
+            }
+        };
+        if failure.is_none() {
+            let limit = self.options.latency.unwrap_or(B::LATENCY);
+            if let Some(latency) = phases.get(Phase::Query).filter(|latency| *latency > limit) {
+                notes.findings.push(Finding::degraded("latency", latency.as_secs_f64()).against(limit.as_secs_f64()));
+            }
+            if self.options.require_coverage && !notes.missing.is_empty() {
+                notes.findings.push(Finding::degraded("partial_coverage", notes.missing.join(", ")));
+            }
+        }
+        let worst = notes.findings.iter().map(|finding| finding.severity).max();
+        let status = match (&failure, worst) {
+            (Some(_), _) | (None, Some(Severity::Unhealthy)) => Status::Unhealthy,
+            (None, Some(Severity::Degraded)) => Status::Degraded,
+            (None, None) => Status::Healthy,
+        };
+        let notes = std::mem::take(notes);
+        Outcome {
+            status,
+            failure,
+            findings: notes.findings,
+            facts: notes.facts,
+            missing: notes.missing,
+            depth,
+            session: run.seen().session,
+            reconnected,
+            abandoned: false,
+            phases,
+            duration,
+            at: jiff::Timestamp::now(),
+        }
+    }
+
+    fn watch_idle(&self, session: Option<&Session<B::Session>>) {
+        let watches = session.map(|s| s.connections.iter().map(|c| Arc::clone(&c.watch)).collect()).unwrap_or_default();
+        *self.idle.lock().unwrap_or_else(PoisonError::into_inner) = watches;
+    }
+}
+
+/// What a run that finished got to.
+struct Reached {
+    depth: Depth,
+    reconnected: bool,
+}
+
+impl Rejected {
+    fn again(before: Option<Self>, stamps: Vec<Stamp>, failure: &Failure) -> Self {
+        let times = before.map_or(1, |before| before.times + 1);
+        let pause = AUTH_PAUSES[times.min(AUTH_PAUSES.len()) - 1];
+        // ± 20 %, so that the replicas of a service do not try together.
+        let pause = Duration::from_secs_f64(f64::from(u32::try_from(pause).unwrap_or(u32::MAX)) * (0.8 + 0.4 * fastrand::f64()));
+        Self { times, next: Instant::now() + pause, stamps, failure: failure.clone() }
+    }
+}
+
+impl<B: Backend> Probe for Asker<B> {
+    fn kind(&self) -> &'static str {
+        B::KIND
+    }
+
+    fn manual(&self) -> &'static Manual {
+        B::MANUAL
+    }
+
+    fn prepare(&self, timeout: Duration) -> Run {
+        let mut run = Run::new(timeout, B::MANUAL, self.options.resolver.clone());
+        run.speaks = B::SPEAKS;
+        run.greets = B::GREETS;
+        run.certificate_warning = self.options.certificate;
+        run
+    }
+
+    fn attempt(self: Arc<Self>, mut run: Run) -> BoxFuture<'static, Outcome> {
+        Box::pin(async move {
+            let Ok(mut slot) = timeout_at(run.deadline(), self.slot.lock()).await else {
+                return self.outcome(&mut run, Err(overdue(Phase::Query)));
+            };
+            self.watch_idle(None);
+            let result = self.go(&mut run, &mut slot).await;
+            if result.is_err() {
+                slot.deep = None;
+            }
+            let outcome = self.outcome(&mut run, result);
+            if self.options.connection == ConnectionPolicy::Fresh
+                && let Some(session) = slot.warm.take()
+            {
+                self.close_politely(session.inner).await;
+            }
+            self.watch_idle(slot.warm.as_ref());
+            outcome
+        })
+    }
+
+    fn lost(&self) -> BoxFuture<'static, ()> {
+        let watches = self.idle.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if watches.is_empty() {
+            return std::future::pending().boxed();
+        }
+        async move {
+            select_all(watches.iter().map(|watch| watch.closed().boxed())).await;
+        }
+        .boxed()
+    }
+
+    fn close(self: Arc<Self>) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            let Ok(mut slot) = timeout(CLOSE_BUDGET, self.slot.lock()).await else { return };
+            self.watch_idle(None);
+            if let Some(session) = slot.warm.take() {
+                self.close_politely(session.inner).await;
+            }
+        })
+    }
+}

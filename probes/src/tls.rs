@@ -1,0 +1,193 @@
+//! Trust, in one place: system roots or the catalog's CA, a client certificate where one is wanted.
+//!
+//! Verification is on. The only way to switch it off is the word `insecure = true`, and then every
+//! outcome carries the fact `tls_verification = "off"`.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
+};
+
+use rustls::{
+    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
+};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::failure::{Failure, FailureKind};
+
+/// How TLS towards a dependency is done. All files are read anew when they change.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TlsConfig {
+    /// PEM file with the certificate authorities to trust instead of the system's.
+    pub ca: Option<PathBuf>,
+    /// PEM file with our client certificate and its chain; needs `key`.
+    pub cert: Option<PathBuf>,
+    /// PEM file with the private key of `cert`.
+    pub key: Option<PathBuf>,
+    /// Name that the server's certificate must carry, where it is not the host of the address.
+    pub server_name: Option<String>,
+    /// Accept any certificate. Every surface shows it. Never for production.
+    pub insecure: bool,
+}
+
+impl TlsConfig {
+    /// The files that this configuration reads.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        [&self.ca, &self.cert, &self.key].into_iter().flatten().map(PathBuf::as_path)
+    }
+
+    /// What is wrong with it before any file is read.
+    ///
+    /// # Errors
+    /// The key at fault and a sentence.
+    pub fn check(&self) -> Result<(), (&'static str, String)> {
+        match (&self.cert, &self.key) {
+            (Some(_), None) => Err(("tls.cert", "`tls.cert` needs `tls.key` beside it".into())),
+            (None, Some(_)) => Err(("tls.key", "`tls.key` needs `tls.cert` beside it".into())),
+            _ => Ok(()),
+        }?;
+        match &self.server_name {
+            Some(name) if ServerName::try_from(name.as_str()).is_err() => {
+                Err(("tls.server_name", format!("`{name}` is neither a host name nor an address")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The name that the peer's certificate must carry.
+    pub(crate) fn name(&self, host: &str) -> Result<ServerName<'static>, Failure> {
+        let name = self.server_name.as_deref().unwrap_or(host).trim_end_matches('.');
+        ServerName::try_from(name.to_owned()).map_err(|_| {
+            Failure::new(FailureKind::Config, format!("`{name}` cannot be verified: it is neither a host name nor an address"))
+                .with_remedy("Set `tls.server_name` to the name that the certificate carries.")
+        })
+    }
+
+    /// Reads the files and builds what rustls needs.
+    pub(crate) fn client(&self, alpn: &[&[u8]]) -> Result<Arc<ClientConfig>, Failure> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| Failure::from_tls(&error))?;
+        let trusting = if self.insecure {
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(AcceptAnything(provider)))
+        } else {
+            builder.with_root_certificates(match &self.ca {
+                Some(path) => Arc::new(read_roots(path)?),
+                None => system_roots()?,
+            })
+        };
+        let mut config = match (&self.cert, &self.key) {
+            (Some(cert), Some(key)) => trusting
+                .with_client_auth_cert(read_chain(cert)?, read_key(key)?)
+                .map_err(|error| unusable(cert, "client certificate", &error.to_string()))?,
+            _ => trusting.with_no_client_auth(),
+        };
+        // Every fresh session proves the whole handshake; a resumed one would skip the certificates.
+        config.resumption = rustls::client::Resumption::disabled();
+        config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+        Ok(Arc::new(config))
+    }
+}
+
+fn unusable(path: &Path, what: &str, why: &str) -> Failure {
+    Failure::new(FailureKind::Config, format!("the {what} {} cannot be used: {why}", path.display()))
+        .with_remedy("Point the catalog at a readable PEM file.")
+}
+
+fn read_pem(path: &Path, what: &str) -> Result<Vec<u8>, Failure> {
+    fs::read(path).map_err(|error| {
+        let why = match error.kind() {
+            std::io::ErrorKind::NotFound => "it does not exist".to_owned(),
+            std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+            _ => error.to_string(),
+        };
+        unusable(path, what, &why)
+    })
+}
+
+fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
+    let pem = read_pem(path, "client certificate")?;
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(&pem)
+        .collect::<Result<_, _>>()
+        .map_err(|error| unusable(path, "client certificate", &error.to_string()))?;
+    if chain.is_empty() { Err(unusable(path, "client certificate", "it holds no certificate")) } else { Ok(chain) }
+}
+
+fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, Failure> {
+    let pem = zeroize::Zeroizing::new(read_pem(path, "private key")?);
+    PrivateKeyDer::from_pem_slice(&pem).map_err(|_| unusable(path, "private key", "it holds no PEM private key"))
+}
+
+fn read_roots(path: &Path) -> Result<RootCertStore, Failure> {
+    let pem = read_pem(path, "CA file")?;
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        certificate
+            .map_err(|error| error.to_string())
+            .and_then(|der| roots.add(der).map_err(|error| error.to_string()))
+            .map_err(|why| unusable(path, "CA file", &why))?;
+    }
+    if roots.is_empty() { Err(unusable(path, "CA file", "it holds no certificate")) } else { Ok(roots) }
+}
+
+/// The system's roots, read once and shared by every dependency. A machine that has none is asked
+/// again each time, so that installing the bundle is enough.
+fn system_roots() -> Result<Arc<RootCertStore>, Failure> {
+    static ROOTS: OnceLock<Arc<RootCertStore>> = OnceLock::new();
+    if let Some(roots) = ROOTS.get() {
+        return Ok(Arc::clone(roots));
+    }
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        return Err(Failure::new(FailureKind::Config, "this machine has no bundle of certificate authorities")
+            .with_remedy("Install one (Debian: ca-certificates), set SSL_CERT_FILE, or name the CA in `tls.ca`."));
+    }
+    Ok(Arc::clone(ROOTS.get_or_init(|| Arc::new(roots))))
+}
+
+/// What `insecure = true` means.
+#[derive(Debug)]
+struct AcceptAnything(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AcceptAnything {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

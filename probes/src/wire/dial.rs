@@ -1,0 +1,233 @@
+//! From an endpoint to a stream: resolve, connect, TLS, each its own phase, each failure typed.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use tokio::{
+    net::{TcpStream, UnixStream},
+    time::sleep,
+};
+use tokio_rustls::TlsConnector;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use crate::{
+    address::Endpoint,
+    failure::{Failure, FailureKind},
+    finding::Finding,
+    run::{Phase, Run},
+    tls::TlsConfig,
+    wire::{
+        sniff::Protocol,
+        stream::{Stream, Wire},
+    },
+};
+
+/// A name must become addresses within this.
+const RESOLVE_BUDGET: Duration = Duration::from_secs(1);
+/// One address has this long to accept.
+const CONNECT_BUDGET: Duration = Duration::from_secs(1);
+/// The next address is tried after this, while the first may still answer.
+const RACE: Duration = Duration::from_millis(250);
+/// More addresses than these are not tried.
+const MOST_ADDRESSES: usize = 8;
+
+/// Where a dependency is and how TLS is done there.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// The address.
+    pub endpoint: Endpoint,
+    /// How TLS is done, if it is.
+    pub tls: Option<TlsConfig>,
+    /// Whether the protocol begins in plain text and asks for TLS later ([`Run::upgrade`]).
+    pub upgrade: bool,
+    /// The protocols offered inside TLS.
+    pub alpn: &'static [&'static [u8]],
+}
+
+impl Target {
+    /// Plain text.
+    #[must_use]
+    pub fn plain(endpoint: Endpoint) -> Self {
+        Self { endpoint, tls: None, upgrade: false, alpn: &[] }
+    }
+
+    /// TLS from the first byte.
+    #[must_use]
+    pub fn tls(endpoint: Endpoint, tls: TlsConfig) -> Self {
+        Self { tls: Some(tls), ..Self::plain(endpoint) }
+    }
+
+    /// TLS after some words in plain text.
+    #[must_use]
+    pub fn upgraded(endpoint: Endpoint, tls: TlsConfig) -> Self {
+        Self { upgrade: true, ..Self::tls(endpoint, tls) }
+    }
+}
+
+impl Run {
+    /// Resolves, connects and, where the protocol begins with it, does TLS.
+    ///
+    /// # Errors
+    /// A typed failure of one of these phases.
+    pub async fn dial(&mut self, target: &Target) -> Result<Stream, Failure> {
+        let first = if target.tls.is_some() && !target.upgrade { Protocol::Tls } else { self.speaks };
+        let (wire, connection) = match &target.endpoint {
+            Endpoint::Unix(path) => {
+                let socket = self.phase(Phase::Connect, UnixStream::connect(path)).await.map_err(|f| at(f, &target.endpoint))?;
+                Wire::unix(socket, first)
+            }
+            Endpoint::Tcp { host, port } => {
+                let addresses = self.resolve(host).await?;
+                let budget = (self.remaining() / 2).min(CONNECT_BUDGET + RACE * u32::try_from(addresses.len()).unwrap_or(1));
+                let candidates: Vec<_> = addresses.into_iter().map(|ip| SocketAddr::new(ip, *port)).collect();
+                let socket = self
+                    .phase_within(Phase::Connect, budget, race(&candidates))
+                    .await
+                    .map_err(|failure| at(failure, &target.endpoint))?;
+                if let Ok(peer) = socket.peer_addr() {
+                    self.fact("remote_address", peer.to_string());
+                }
+                Wire::tcp(socket, first)
+            }
+        }
+        .map_err(|error| self.stamp(Phase::Connect, Failure::from_io(&error)))?;
+        self.connections.push(connection);
+        let stream = Stream::Plain(wire);
+        if target.tls.is_some() && !target.upgrade { self.upgrade(stream, target).await } else { Ok(stream) }
+    }
+
+    async fn resolve(&mut self, host: &str) -> Result<Vec<IpAddr>, Failure> {
+        if let Ok(ip) = host.parse::<IpAddr>() {
+            return Ok(vec![ip]);
+        }
+        let resolver = self.resolver.clone();
+        let found = self.phase_within(Phase::Resolve, RESOLVE_BUDGET, resolver.addresses(host)).await;
+        let found = found.map_err(|failure| match failure.code.as_deref() {
+            Some("timeout") => Failure { message: format!("the resolver did not answer in time for {host}"), ..failure },
+            _ => failure,
+        })?;
+        Ok(interleave(found))
+    }
+
+    /// Does TLS on a stream that has been plain text so far.
+    ///
+    /// # Errors
+    /// `config` when the files cannot be used, otherwise `tls`, or what the operating system reports.
+    pub async fn upgrade(&mut self, stream: Stream, target: &Target) -> Result<Stream, Failure> {
+        let (Stream::Plain(wire), Some(tls)) = (stream, &target.tls) else {
+            return Err(self.stamp(Phase::Tls, Failure::new(FailureKind::Unexpected, "TLS was asked for twice")));
+        };
+        let host = match &target.endpoint {
+            Endpoint::Tcp { host, .. } => host.as_str(),
+            Endpoint::Unix(_) => "localhost",
+        };
+        tls.files().for_each(|path| self.watch_file(path));
+        let prepared = tls.client(target.alpn).and_then(|config| Ok((config, tls.name(host)?)));
+        let (config, name) = prepared.map_err(|failure| self.stamp(Phase::Tls, failure))?;
+        let secured = self.phase(Phase::Tls, TlsConnector::from(config).connect(name, wire)).await?;
+        let stream = Stream::Tls(Box::new(secured));
+        self.note_tls(&stream, tls.insecure);
+        Ok(stream)
+    }
+
+    /// What a handshake tells of the peer, and whether its certificates last.
+    fn note_tls(&mut self, stream: &Stream, insecure: bool) {
+        let Stream::Tls(tls) = stream else { return };
+        let (_, session) = tls.get_ref();
+        self.fact_if("tls_version", session.protocol_version().and_then(|v| v.as_str()).map(|v| v.replace("TLSv1_", "1.")));
+        self.fact_if("tls_cipher", session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()));
+        if insecure {
+            self.fact("tls_verification", "off");
+        }
+        let chain: Vec<X509Certificate<'_>> = session
+            .peer_certificates()
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|der| X509Certificate::from_der(der).ok().map(|(_, certificate)| certificate))
+            .collect();
+        let Some(leaf) = chain.first() else { return };
+        self.fact("certificate_subject", leaf.subject().to_string());
+        self.fact("certificate_issuer", leaf.issuer().to_string());
+        let Some(expiry) = chain.iter().map(|certificate| certificate.validity().not_after.timestamp()).min() else { return };
+        self.fact("certificate_expiry_timestamp_seconds", expiry);
+        let left = expiry - jiff::Timestamp::now().as_second();
+        let warning = i64::try_from(self.certificate_warning.as_secs()).unwrap_or(i64::MAX);
+        if left < warning {
+            self.finding(Finding::degraded("certificate_expiring", left / 86_400).against(warning / 86_400));
+        }
+    }
+}
+
+/// A failure of the dial, with the address in its sentence.
+fn at(mut failure: Failure, endpoint: &Endpoint) -> Failure {
+    failure.message = match failure.kind {
+        FailureKind::ConnectRefused => format!("nobody listens on {endpoint}: {}", failure.message),
+        FailureKind::ConnectTimeout => format!("{endpoint} did not accept the connection in time"),
+        _ => format!("{endpoint}: {}", failure.message),
+    };
+    failure
+}
+
+/// The addresses of both families in turn, so that a broken one costs one step of the race (RFC 8305, 4).
+fn interleave(addresses: Vec<IpAddr>) -> Vec<IpAddr> {
+    let first_is_v6 = addresses.first().is_some_and(IpAddr::is_ipv6);
+    let (mut first, mut second): (Vec<_>, Vec<_>) = addresses.into_iter().partition(|ip| ip.is_ipv6() == first_is_v6);
+    let mut mixed = Vec::with_capacity(first.len() + second.len());
+    while mixed.len() < MOST_ADDRESSES && (!first.is_empty() || !second.is_empty()) {
+        for family in [&mut first, &mut second] {
+            if !family.is_empty() {
+                mixed.push(family.remove(0));
+            }
+        }
+    }
+    mixed
+}
+
+/// Connects to the first address that accepts; each further one starts a little later, or at once when
+/// the one before it failed (RFC 8305, 5).
+async fn race(candidates: &[SocketAddr]) -> io::Result<TcpStream> {
+    let mut waiting = candidates.iter();
+    let mut attempts = FuturesUnordered::new();
+    let mut last = io::Error::new(io::ErrorKind::AddrNotAvailable, "the name has no address");
+    loop {
+        if let Some(address) = waiting.next() {
+            attempts.push(connect(*address));
+        } else if attempts.is_empty() {
+            return Err(last);
+        }
+        let more = !waiting.as_slice().is_empty();
+        tokio::select! {
+            Some(result) = attempts.next() => match result {
+                Ok(socket) => return Ok(socket),
+                Err(error) => last = error,
+            },
+            () = sleep(RACE), if more => {}
+        }
+    }
+}
+
+async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let socket = TcpStream::connect(address).await?;
+    socket.set_nodelay(true)?;
+    // On loopback a connection to a closed ephemeral port may meet itself (simultaneous open).
+    if socket.local_addr()? == socket.peer_addr()? {
+        return Err(io::ErrorKind::ConnectionRefused.into());
+    }
+    Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_take_turns() {
+        let ips = |texts: &[&str]| texts.iter().map(|t| t.parse().expect("an address")).collect::<Vec<IpAddr>>();
+        assert_eq!(interleave(ips(&["::1", "::2", "127.0.0.1", "::3"])), ips(&["::1", "127.0.0.1", "::2", "::3"]));
+        assert_eq!(interleave(vec![]), vec![] as Vec<IpAddr>);
+    }
+}

@@ -1,0 +1,111 @@
+//! Names a protocol by its first bytes, so that a wrong port is said at once and not at the deadline.
+
+use std::fmt;
+
+/// A protocol, as far as first bytes can tell it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.
+    Http,
+    /// HTTP/2.
+    Http2,
+    /// A TLS record.
+    Tls,
+    /// Secure shell.
+    Ssh,
+    /// Redis' RESP.
+    Redis,
+    /// NATS.
+    Nats,
+    /// PostgreSQL's protocol, version 3.
+    Postgres,
+    /// MySQL's greeting.
+    MySql,
+    /// AMQP.
+    Amqp,
+    /// SMTP or FTP: both greet with 220.
+    Mail,
+    /// One that is known by name only.
+    Other(&'static str),
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Http => "HTTP",
+            Self::Http2 => "HTTP/2",
+            Self::Tls => "TLS",
+            Self::Ssh => "SSH",
+            Self::Redis => "Redis",
+            Self::Nats => "NATS",
+            Self::Postgres => "PostgreSQL",
+            Self::MySql => "MySQL",
+            Self::Amqp => "AMQP",
+            Self::Mail => "SMTP or FTP",
+            Self::Other(name) => name,
+        })
+    }
+}
+
+impl Protocol {
+    /// The protocol that these first bytes can only belong to.
+    #[must_use]
+    pub fn recognise(bytes: &[u8]) -> Option<Self> {
+        match bytes {
+            [b'H', b'T', b'T', b'P', b'/', ..] => Some(Self::Http),
+            [b'S', b'S', b'H', b'-', ..] => Some(Self::Ssh),
+            [b'I', b'N', b'F', b'O', b' ', ..] | [b'-', b'E', b'R', b'R', b' ', b'\'', ..] => Some(Self::Nats),
+            [b'A', b'M', b'Q', b'P', ..] => Some(Self::Amqp),
+            [b'2', b'2', b'0', b' ' | b'-', ..] => Some(Self::Mail),
+            // alert (21) or handshake (22), version 3.x, a length below 2^14 + 256
+            [21 | 22, 3, 0..=4, 0..=0x41, ..] => Some(Self::Tls),
+            // a SETTINGS frame on stream 0
+            [0, 0, _, 4, 0, 0, 0, 0, 0, ..] => Some(Self::Http2),
+            // packet 0, protocol version 10, a version number; or ERR before the greeting
+            [_, _, 0, 0, 10, b'0'..=b'9', ..] | [_, _, 0, 0, 0xff, _, 4, ..] => Some(Self::MySql),
+            // an ErrorResponse, whose first field is the severity
+            [b'E', 0, 0, _, _, b'S', ..] => Some(Self::Postgres),
+            [b'-', b'A'..=b'Z', b'A'..=b'Z', b'A'..=b'Z', ..] | [b'+', b'P', b'O', b'N', b'G', ..] => Some(Self::Redis),
+            _ => None,
+        }
+    }
+
+    /// What was seen, if it is certainly not `self`.
+    pub(crate) fn foreign(self, bytes: &[u8]) -> Option<Self> {
+        Self::recognise(bytes).filter(|seen| *seen != self)
+    }
+
+    /// Whether it is our own side of a TLS session that must begin with a TLS record: anything else is plain text.
+    pub(crate) fn plaintext_instead_of_tls(bytes: &[u8]) -> Option<Self> {
+        match bytes {
+            [] | [21 | 22, ..] => None,
+            other => Some(Self::recognise(other).unwrap_or(Self::Other("something else"))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_bytes_name_their_protocol() {
+        for (bytes, name) in [
+            (&b"HTTP/1.1 400 Bad Request\r\n"[..], "HTTP"),
+            (b"SSH-2.0-OpenSSH_9.2", "SSH"),
+            (b"INFO {\"server_id\":", "NATS"),
+            (b"-ERR 'Unknown Protocol Operation'", "NATS"),
+            (b"-ERR unknown command", "Redis"),
+            (b"-DENIED Redis is running in protected mode", "Redis"),
+            (b"\x15\x03\x01\x00\x02\x02\x16", "TLS"),
+            (b"220 mail.example ESMTP", "SMTP or FTP"),
+            (b"E\0\0\0\x8aSFATAL", "PostgreSQL"),
+            (b"\x5b\0\0\0\x0a10.11.6-MariaDB", "MySQL"),
+            (b"AMQP\0\0\x09\x01", "AMQP"),
+        ] {
+            assert_eq!(Protocol::recognise(bytes).map(|p| p.to_string()).as_deref(), Some(name));
+        }
+        assert_eq!(Protocol::recognise(b"R\0\0\0\x17"), None);
+        assert_eq!(Protocol::recognise(b""), None);
+    }
+}

@@ -1,0 +1,258 @@
+//! A connection of ours: what a client library gets to read and write.
+//!
+//! It counts what a run may still read, remembers the first bytes, and can be watched for its end from
+//! outside, whatever the library that holds it does.
+
+use std::{
+    future::poll_fn,
+    io,
+    os::fd::{AsFd, OwnedFd},
+    pin::Pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll, ready},
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf, unix::AsyncFd},
+    net::{TcpStream, UnixStream},
+};
+use tokio_rustls::client::TlsStream;
+
+use crate::{failure::WireFault, wire::sniff::Protocol};
+
+/// How many bytes one run may read from one peer.
+pub(crate) const READ_LIMIT: u64 = 4 * 1024 * 1024;
+
+/// How many first bytes are remembered.
+const FIRST: usize = 64;
+
+/// What the frame keeps of a connection after it has handed the stream to a client library.
+#[derive(Clone, Debug)]
+pub(crate) struct Connection {
+    pub(crate) tether: Arc<Tether>,
+    pub(crate) watch: Arc<Watch>,
+}
+
+/// Limits and first bytes, shared by a stream and the frame.
+#[derive(Debug)]
+pub(crate) struct Tether {
+    left: AtomicU64,
+    first: Mutex<Vec<u8>>,
+    expected: Protocol,
+}
+
+impl Tether {
+    fn new(expected: Protocol) -> Self {
+        Self { left: AtomicU64::new(READ_LIMIT), first: Mutex::default(), expected }
+    }
+
+    /// A new run may read anew.
+    pub(crate) fn refill(&self) {
+        self.left.store(READ_LIMIT, Ordering::Relaxed);
+    }
+
+    /// Whether the peer has not sent a single byte.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.left.load(Ordering::Relaxed) == READ_LIMIT && self.first.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    /// Takes note of bytes that came in.
+    fn account(&self, bytes: &[u8]) -> io::Result<()> {
+        let before = self.left.load(Ordering::Relaxed);
+        let Some(left) = before.checked_sub(bytes.len() as u64) else {
+            return Err(WireFault::TooLong { limit: READ_LIMIT }.into_io());
+        };
+        self.left.store(left, Ordering::Relaxed);
+        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        if first.len() < FIRST && !bytes.is_empty() {
+            let room = FIRST - first.len();
+            first.extend_from_slice(&bytes[..bytes.len().min(room)]);
+            let foreign = match self.expected {
+                Protocol::Tls => Protocol::plaintext_instead_of_tls(&first),
+                own => own.foreign(&first),
+            };
+            if let Some(seen) = foreign {
+                return Err(WireFault::Foreign { expected: self.expected, seen }.into_io());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Tells when the peer has closed a connection, beside whatever reads from it.
+///
+/// It is a second descriptor of the same socket in the runtime's poller: the kernel reports the end of
+/// the peer's sending side without anybody reading.
+#[derive(Debug)]
+pub(crate) struct Watch(AsyncFd<OwnedFd>);
+
+impl Watch {
+    fn new(socket: &impl AsFd) -> io::Result<Self> {
+        AsyncFd::register_with_interest(socket.as_fd().try_clone_to_owned()?, Interest::READABLE).map(Self).map_err(Into::into)
+    }
+
+    /// Completes when the peer has closed its side. Arriving data wakes it, but does not complete it.
+    pub(crate) async fn closed(&self) {
+        poll_fn(|cx| self.poll_closed(cx)).await;
+    }
+
+    /// Whether the peer has closed its side already.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.poll_closed(&mut Context::from_waker(std::task::Waker::noop())).is_ready()
+    }
+
+    fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            match ready!(self.0.poll_read_ready(cx)) {
+                Ok(guard) if guard.ready().is_read_closed() => return Poll::Ready(()),
+                Ok(mut guard) => guard.clear_ready(),
+                Err(_) => return Poll::Ready(()),
+            }
+        }
+    }
+}
+
+/// A socket of ours with its limits.
+#[derive(Debug)]
+pub struct Wire {
+    socket: Socket,
+    tether: Arc<Tether>,
+}
+
+#[derive(Debug)]
+enum Socket {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Wire {
+    pub(crate) fn tcp(socket: TcpStream, expected: Protocol) -> io::Result<(Self, Connection)> {
+        let watch = Watch::new(&socket)?;
+        Ok(Self::tethered(Socket::Tcp(socket), watch, expected))
+    }
+
+    pub(crate) fn unix(socket: UnixStream, expected: Protocol) -> io::Result<(Self, Connection)> {
+        let watch = Watch::new(&socket)?;
+        Ok(Self::tethered(Socket::Unix(socket), watch, expected))
+    }
+
+    fn tethered(socket: Socket, watch: Watch, expected: Protocol) -> (Self, Connection) {
+        let tether = Arc::new(Tether::new(expected));
+        let connection = Connection { tether: Arc::clone(&tether), watch: Arc::new(watch) };
+        (Self { socket, tether }, connection)
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(match &mut self.socket {
+            Socket::Tcp(socket) => Pin::new(socket).poll_read(cx, buf),
+            Socket::Unix(socket) => Pin::new(socket).poll_read(cx, buf),
+        })?;
+        Poll::Ready(self.tether.account(&buf.filled()[before..]))
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match &mut self.socket {
+            Socket::Tcp(socket) => Pin::new(socket).poll_write(cx, buf),
+            Socket::Unix(socket) => Pin::new(socket).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        match &mut self.socket {
+            Socket::Tcp(socket) => Pin::new(socket).poll_write_vectored(cx, bufs),
+            Socket::Unix(socket) => Pin::new(socket).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.socket {
+            Socket::Tcp(socket) => Pin::new(socket).poll_shutdown(cx),
+            Socket::Unix(socket) => Pin::new(socket).poll_shutdown(cx),
+        }
+    }
+}
+
+/// A connection in plain text or under TLS.
+#[derive(Debug)]
+pub enum Stream {
+    /// As it came from the dial.
+    Plain(Wire),
+    /// Under TLS, verified.
+    Tls(Box<TlsStream<Wire>>),
+}
+
+impl Stream {
+    /// The end entity certificate of the peer, in DER.
+    #[must_use]
+    pub fn peer_certificate(&self) -> Option<&[u8]> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(tls) => tls.get_ref().1.peer_certificates()?.first().map(AsRef::as_ref),
+        }
+    }
+
+    /// The protocol that was agreed on inside TLS.
+    #[must_use]
+    pub fn alpn(&self) -> Option<&[u8]> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(tls) => tls.get_ref().1.alpn_protocol(),
+        }
+    }
+}
+
+macro_rules! either {
+    ($self:ident, $method:ident $(, $argument:expr)*) => {
+        match $self.get_mut() {
+            Stream::Plain(stream) => Pin::new(stream).$method($($argument),*),
+            Stream::Tls(stream) => Pin::new(stream.as_mut()).$method($($argument),*),
+        }
+    };
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        either!(self, poll_read, cx, buf)
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        either!(self, poll_write, cx, buf)
+    }
+
+    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        either!(self, poll_write_vectored, cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Plain(stream) => stream.is_write_vectored(),
+            Self::Tls(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(self, poll_flush, cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(self, poll_shutdown, cx)
+    }
+}
