@@ -95,13 +95,9 @@ impl FailureKind {
         match self {
             Self::Config | Self::Auth | Self::Permission => FaultDomain::Probe,
             Self::Dns | Self::ConnectTimeout | Self::ConnectFailed | Self::ConnectionLost => FaultDomain::Network,
-            Self::ConnectRefused
-            | Self::Tls
-            | Self::Protocol
-            | Self::Timeout
-            | Self::Query
-            | Self::Overload
-            | Self::NotReady => FaultDomain::Backend,
+            Self::ConnectRefused | Self::Tls | Self::Protocol | Self::Timeout | Self::Query | Self::Overload | Self::NotReady => {
+                FaultDomain::Backend
+            }
             Self::Unexpected => FaultDomain::Unknown,
         }
     }
@@ -263,9 +259,12 @@ impl Failure {
         match error.raw_os_error() {
             // ENOMEM, ENFILE, EMFILE: ours, not the peer's
             Some(12 | 23 | 24) => {
-                return Self::new(ConnectFailed, format!("this machine has no resources left for a connection: {}", os_words(error)))
-                    .with_remedy("Raise the limit of open files of this process (ulimit -n) or close what leaks them.")
-                    .with_domain(FaultDomain::Probe);
+                return Self::new(
+                    ConnectFailed,
+                    format!("this machine has no resources left for a connection: {}", os_words(error)),
+                )
+                .with_remedy("Raise the limit of open files of this process (ulimit -n) or close what leaks them.")
+                .with_domain(FaultDomain::Probe);
             }
             _ => {}
         }
@@ -300,8 +299,9 @@ impl Failure {
         let tls = |code: &str, message: &str| Self::new(FailureKind::Tls, message).with_code(code);
         match error {
             rustls::Error::InvalidCertificate(reason) => match reason {
-                Cert::Expired | Cert::ExpiredContext { .. } => tls("expired", "the server's certificate has expired")
-                    .with_remedy("Renew the server's certificate."),
+                Cert::Expired | Cert::ExpiredContext { .. } => {
+                    tls("expired", "the server's certificate has expired").with_remedy("Renew the server's certificate.")
+                }
                 Cert::NotValidYet | Cert::NotValidYetContext { .. } => {
                     tls("not_yet_valid", "the server's certificate is not valid yet")
                         .with_remedy("Check the clocks of both machines, then the certificate.")
@@ -332,9 +332,8 @@ impl Failure {
             rustls::Error::AlertReceived(alert) => {
                 tls("negotiation", "the server refused the TLS handshake").with_words(format!("TLS alert {alert:?}"))
             }
-            rustls::Error::InvalidMessage(_) => {
-                tls("plaintext", "the server does not speak TLS on this port").with_remedy("Use the plain-text scheme, or the server's TLS port.")
-            }
+            rustls::Error::InvalidMessage(_) => tls("plaintext", "the server does not speak TLS on this port")
+                .with_remedy("Use the plain-text scheme, or the server's TLS port."),
             rustls::Error::NoCertificatesPresented => tls("bad_certificate", "the server presented no certificate"),
             _ => tls("negotiation", "no TLS session could be agreed on").with_words(error.to_string()),
         }

@@ -81,16 +81,8 @@ pub enum Phase {
 
 impl Phase {
     /// Every phase, in order.
-    pub const ALL: [Self; 8] = [
-        Self::Resolve,
-        Self::Connect,
-        Self::Tls,
-        Self::Auth,
-        Self::Query,
-        Self::Deep,
-        Self::Roundtrip,
-        Self::Close,
-    ];
+    pub const ALL: [Self; 8] =
+        [Self::Resolve, Self::Connect, Self::Tls, Self::Auth, Self::Query, Self::Deep, Self::Roundtrip, Self::Close];
 
     /// The word used in documents and labels.
     #[must_use]
@@ -356,7 +348,11 @@ impl Run {
     }
 
     /// Ends a phase: takes its time and completes its failure.
-    pub(crate) fn settle<T, E: Into<Failure>>(&mut self, phase: Phase, answer: Result<Result<T, E>, Elapsed>) -> Result<T, Failure> {
+    pub(crate) fn settle<T, E: Into<Failure>>(
+        &mut self,
+        phase: Phase,
+        answer: Result<Result<T, E>, Elapsed>,
+    ) -> Result<T, Failure> {
         let mut seen = self.seen();
         if let Some((phase, since)) = seen.phase.take() {
             seen.phases.set(phase, since.elapsed());

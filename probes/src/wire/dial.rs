@@ -22,7 +22,7 @@ use crate::{
     tls::TlsConfig,
     wire::{
         sniff::Protocol,
-        stream::{Stream, Wire},
+        stream::{Socket, Stream, Wire},
     },
 };
 
@@ -78,7 +78,7 @@ impl Run {
         let (wire, connection) = match &target.endpoint {
             Endpoint::Unix(path) => {
                 let socket = self.phase(Phase::Connect, UnixStream::connect(path)).await.map_err(|f| at(f, &target.endpoint))?;
-                Wire::unix(socket, first)
+                Wire::new(Socket::Unix(socket), first)
             }
             Endpoint::Tcp { host, port } => {
                 let addresses = self.resolve(host).await?;
@@ -91,7 +91,7 @@ impl Run {
                 if let Ok(peer) = socket.peer_addr() {
                     self.fact("remote_address", peer.to_string());
                 }
-                Wire::tcp(socket, first)
+                Wire::new(Socket::Tcp(socket), first)
             }
         }
         .map_err(|error| self.stamp(Phase::Connect, Failure::from_io(&error)))?;

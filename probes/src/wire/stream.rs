@@ -4,9 +4,8 @@
 //! outside, whatever the library that holds it does.
 
 use std::{
-    future::poll_fn,
     io,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::AsFd,
     pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
@@ -15,8 +14,9 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use futures_util::FutureExt;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, Interest, ReadBuf, unix::AsyncFd},
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready},
     net::{TcpStream, UnixStream},
 };
 use tokio_rustls::client::TlsStream;
@@ -85,33 +85,24 @@ impl Tether {
 /// Tells when the peer has closed a connection, beside whatever reads from it.
 ///
 /// It is a second descriptor of the same socket in the runtime's poller: the kernel reports the end of
-/// the peer's sending side without anybody reading.
+/// the peer's sending side without anybody reading. Nothing is ever read or written through it.
 #[derive(Debug)]
-pub(crate) struct Watch(AsyncFd<OwnedFd>);
+pub(crate) struct Watch(Socket);
 
 impl Watch {
-    fn new(socket: &impl AsFd) -> io::Result<Self> {
-        AsyncFd::register_with_interest(socket.as_fd().try_clone_to_owned()?, Interest::READABLE).map(Self).map_err(Into::into)
-    }
-
     /// Completes when the peer has closed its side. Arriving data wakes it, but does not complete it.
     pub(crate) async fn closed(&self) {
-        poll_fn(|cx| self.poll_closed(cx)).await;
+        while let Ok(ready) = self.0.ready().await {
+            if ready.is_read_closed() {
+                return;
+            }
+            self.0.not_ready();
+        }
     }
 
     /// Whether the peer has closed its side already.
     pub(crate) fn is_closed(&self) -> bool {
-        self.poll_closed(&mut Context::from_waker(std::task::Waker::noop())).is_ready()
-    }
-
-    fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
-            match ready!(self.0.poll_read_ready(cx)) {
-                Ok(guard) if guard.ready().is_read_closed() => return Poll::Ready(()),
-                Ok(mut guard) => guard.clear_ready(),
-                Err(_) => return Poll::Ready(()),
-            }
-        }
+        self.closed().now_or_never().is_some()
     }
 }
 
@@ -122,27 +113,45 @@ pub struct Wire {
     tether: Arc<Tether>,
 }
 
+/// What the kernel gives.
 #[derive(Debug)]
-enum Socket {
+pub(crate) enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
 }
 
+impl Socket {
+    /// A second descriptor of the same socket.
+    fn twin(&self) -> io::Result<Self> {
+        Ok(match self {
+            Self::Tcp(socket) => Self::Tcp(TcpStream::from_std(socket.as_fd().try_clone_to_owned()?.into())?),
+            Self::Unix(socket) => Self::Unix(UnixStream::from_std(socket.as_fd().try_clone_to_owned()?.into())?),
+        })
+    }
+
+    async fn ready(&self) -> io::Result<Ready> {
+        match self {
+            Self::Tcp(socket) => socket.ready(Interest::READABLE).await,
+            Self::Unix(socket) => socket.ready(Interest::READABLE).await,
+        }
+    }
+
+    /// Waits for the next event instead of reporting the last one again.
+    fn not_ready(&self) {
+        let nothing = || io::Result::<()>::Err(io::ErrorKind::WouldBlock.into());
+        let _ = match self {
+            Self::Tcp(socket) => socket.try_io(Interest::READABLE, nothing),
+            Self::Unix(socket) => socket.try_io(Interest::READABLE, nothing),
+        };
+    }
+}
+
 impl Wire {
-    pub(crate) fn tcp(socket: TcpStream, expected: Protocol) -> io::Result<(Self, Connection)> {
-        let watch = Watch::new(&socket)?;
-        Ok(Self::tethered(Socket::Tcp(socket), watch, expected))
-    }
-
-    pub(crate) fn unix(socket: UnixStream, expected: Protocol) -> io::Result<(Self, Connection)> {
-        let watch = Watch::new(&socket)?;
-        Ok(Self::tethered(Socket::Unix(socket), watch, expected))
-    }
-
-    fn tethered(socket: Socket, watch: Watch, expected: Protocol) -> (Self, Connection) {
+    pub(crate) fn new(socket: Socket, expected: Protocol) -> io::Result<(Self, Connection)> {
+        let watch = Watch(socket.twin()?);
         let tether = Arc::new(Tether::new(expected));
         let connection = Connection { tether: Arc::clone(&tether), watch: Arc::new(watch) };
-        (Self { socket, tether }, connection)
+        Ok((Self { socket, tether }, connection))
     }
 }
 
