@@ -3,19 +3,20 @@
 //! One run at a time holds the slot. A session that failed is never used again; one that was lost gets
 //! one fresh try inside the same deadline; rejected credentials are not tried again before their time.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{future::pending, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, future::BoxFuture, future::select_all};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout, timeout_at},
+};
 
 use crate::{
     backend::{Backend, ConnectionPolicy, Options, Probe},
     failure::{Failure, FailureKind},
     finding::{Finding, Severity},
     manual::Manual,
+    redact::Redactor,
     run::{Depth, Notes, Outcome, Phase, Run, SessionKind, Stamp, Status, overdue},
     wire::stream::{Connection, Watch},
 };
@@ -32,8 +33,8 @@ pub(crate) struct Asker<B: Backend> {
     options: Options,
     /// Held for a whole run, so that there is never a second one beside it.
     slot: tokio::sync::Mutex<Slot<B::Session>>,
-    /// The sockets of the warm session, for whoever waits for its end.
-    idle: Mutex<Vec<Arc<Watch>>>,
+    /// The sockets of the warm session while no run uses it, for whoever waits for its end.
+    idle: watch::Sender<Vec<Arc<Watch>>>,
 }
 
 struct Slot<S> {
@@ -51,6 +52,8 @@ struct Session<S> {
     notes: Notes,
     stamps: Vec<Stamp>,
     connections: Vec<Connection>,
+    /// The secrets it was opened with: a peer may repeat them in any later run.
+    redactor: Arc<Redactor>,
 }
 
 /// Credentials that the server refused.
@@ -65,9 +68,23 @@ impl<S> Slot<S> {
     /// Rejected credentials are not tried again before their time. Without credentials nothing can be locked out.
     fn mind(&mut self, failure: &Failure, run: &Run) {
         let replayed = self.rejected.as_ref().is_some_and(|rejected| rejected.next > Instant::now());
-        if failure.kind == FailureKind::Auth && !replayed && run.redactor.knows_secrets() {
+        if failure.kind == FailureKind::Auth && !replayed && run.redactor().knows_secrets() {
             self.rejected = Some(Rejected::again(self.rejected.take(), self.stamps.clone(), failure));
         }
+    }
+
+    /// How long rejected credentials must still rest, and why. A changed file ends that at once.
+    fn rest(&mut self) -> Option<(Duration, Failure)> {
+        let rejected = self.rejected.as_ref()?;
+        let left = rejected.next.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return None;
+        }
+        if rejected.stamps.iter().any(Stamp::changed) {
+            self.rejected = None;
+            return None;
+        }
+        Some((left, rejected.failure.clone()))
     }
 }
 
@@ -80,7 +97,7 @@ impl<S> Session<S> {
 impl<B: Backend> Asker<B> {
     pub(crate) fn new(backend: B, options: Options) -> Self {
         let slot = Slot { warm: None, deep: None, rejected: None, stamps: Vec::new() };
-        Self { backend, options, slot: tokio::sync::Mutex::new(slot), idle: Mutex::default() }
+        Self { backend, options, slot: tokio::sync::Mutex::new(slot), idle: watch::Sender::default() }
     }
 
     /// A run from its first to its last step. Whatever it leaves in the slot may be used again.
@@ -89,26 +106,27 @@ impl<B: Backend> Asker<B> {
             self.backend_dial(run).await?;
             return Ok(Reached { depth: Depth::Connect, reconnected: false });
         }
-        self.mind_rejection(run, slot).await?;
         let mut reconnected = false;
         if let Some(session) = slot.warm.take() {
-            if session.is_lost() {
-                reconnected = true;
-            } else if let Some(reached) = self.go_warm(session, run, slot).await? {
+            if !session.is_lost()
+                && let Some(reached) = self.go_warm(session, run, slot).await?
+            {
                 return Ok(reached);
-            } else {
-                reconnected = true;
             }
+            reconnected = true;
+            // Another server, or the same one in another state, may answer from here on.
+            slot.deep = None;
         }
+        self.mind_rejection(run, slot).await?;
         let mut session = self.open(run, slot).await?;
-        let depth = self.converse(&mut session, run, slot).await;
-        match depth {
+        match self.converse(&mut session, run, slot).await {
             Ok(depth) => {
+                slot.rejected = None;
                 slot.warm = Some(session);
                 Ok(Reached { depth, reconnected })
             }
             Err(failure) => {
-                self.retire(session, &failure).await;
+                self.retire(session, &failure, run).await;
                 Err(failure)
             }
         }
@@ -124,6 +142,7 @@ impl<B: Backend> Asker<B> {
         run.seen().session = Some(SessionKind::Warm);
         session.connections.iter().for_each(|connection| connection.tether.refill());
         run.connections.clone_from(&session.connections);
+        run.seen().redactor = Arc::clone(&session.redactor);
         let depth = match self.converse(&mut session, run, slot).await {
             Ok(depth) => depth,
             Err(failure) if failure.kind == FailureKind::ConnectionLost || session.is_lost() => {
@@ -132,7 +151,7 @@ impl<B: Backend> Asker<B> {
                 return Ok(None);
             }
             Err(failure) => {
-                self.retire(session, &failure).await;
+                self.retire(session, &failure, run).await;
                 return Err(failure);
             }
         };
@@ -141,10 +160,15 @@ impl<B: Backend> Asker<B> {
             slot.warm = Some(session);
             return Ok(Some(Reached { depth, reconnected: false }));
         }
-        match self.open(run, slot).await {
+        let renewed = match slot.rest() {
+            Some((_, failure)) => Err(failure),
+            None => self.open(run, slot).await.inspect_err(|failure| slot.mind(failure, run)),
+        };
+        match renewed {
             Ok(fresh) => {
-                let old = std::mem::replace(slot.warm.insert(fresh), session);
-                self.close_politely(old.inner).await;
+                slot.rejected = None;
+                slot.warm = Some(fresh);
+                self.close_politely(session.inner, run).await;
             }
             Err(failure) => {
                 let code = if failure.kind == FailureKind::Dns { "dns_failing" } else { "new_connections_failing" };
@@ -160,15 +184,22 @@ impl<B: Backend> Asker<B> {
     async fn open(&self, run: &mut Run, slot: &mut Slot<B::Session>) -> Result<Session<B::Session>, Failure> {
         run.seen().session = Some(SessionKind::Fresh);
         run.connections.clear();
+        run.seen().redactor = Arc::default();
         let before = std::mem::take(&mut run.notes);
-        let opened = self.backend.open(run).await;
+        let opened = match timeout_at(run.deadline(), self.backend.open(run)).await {
+            Ok(opened) => opened,
+            Err(late) => {
+                let phase = run.phase_now().unwrap_or(Phase::Auth);
+                run.settle::<_, Failure>(phase, Err(late))
+            }
+        };
         let notes = std::mem::replace(&mut run.notes, before);
         let stamps = std::mem::take(&mut run.stamps);
         slot.stamps.clone_from(&stamps);
         match opened {
             Ok(inner) => {
                 let connections = run.connections.clone();
-                Ok(Session { inner, opened: Instant::now(), notes, stamps, connections })
+                Ok(Session { inner, opened: Instant::now(), notes, stamps, connections, redactor: run.redactor() })
             }
             // A backend that forgot to stamp its failure still gets the manual and the redaction.
             Err(failure) => Err(run.stamp(Phase::Auth, failure)),
@@ -182,8 +213,7 @@ impl<B: Backend> Asker<B> {
         run: &mut Run,
         slot: &mut Slot<B::Session>,
     ) -> Result<Depth, Failure> {
-        let opened = session.notes.clone();
-        run.notes.absorb(&opened);
+        run.notes.absorb(&session.notes);
         if self.options.depth < Depth::Query {
             return Ok(Depth::Handshake);
         }
@@ -222,38 +252,36 @@ impl<B: Backend> Asker<B> {
 
     /// After a rejection only the dial is tried, until the pause is over or a file has changed.
     async fn mind_rejection(&self, run: &mut Run, slot: &mut Slot<B::Session>) -> Result<(), Failure> {
-        let Some(rejected) = &slot.rejected else { return Ok(()) };
-        let left = rejected.next.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Ok(());
-        }
-        if rejected.stamps.iter().any(Stamp::changed) {
-            slot.rejected = None;
-            return Ok(());
-        }
-        let failure = rejected.failure.clone();
+        let Some((left, failure)) = slot.rest() else { return Ok(()) };
         self.backend_dial(run).await?;
         run.fact("next_attempt_in_seconds", left.as_secs());
         Err(failure)
     }
 
-    async fn retire(&self, session: Session<B::Session>, failure: &Failure) {
+    async fn retire(&self, session: Session<B::Session>, failure: &Failure, run: &Run) {
         // One that may still owe us an answer cannot be ended politely.
         if !matches!(failure.kind, FailureKind::Timeout | FailureKind::ConnectionLost) {
-            self.close_politely(session.inner).await;
+            self.close_politely(session.inner, run).await;
         }
     }
 
-    async fn close_politely(&self, session: B::Session) {
-        if timeout(CLOSE_BUDGET, self.backend.close(session)).await.is_err() {
+    /// Ends a session of a run, inside its deadline, and keeps that out of its duration.
+    async fn close_politely(&self, session: B::Session, run: &Run) {
+        let since = Instant::now();
+        self.close_within(session, CLOSE_BUDGET.min(run.remaining())).await;
+        run.seen().phases.add(Phase::Close, since.elapsed());
+    }
+
+    async fn close_within(&self, session: B::Session, budget: Duration) {
+        if timeout(budget, self.backend.close(session)).await.is_err() {
             tracing::debug!(backend = B::KIND, "the server did not end the session in time");
         }
     }
 
     /// Sums a run up.
     fn outcome(&self, run: &mut Run, result: Result<Reached, Failure>) -> Outcome {
-        let duration = run.elapsed();
         let phases = run.seen().phases;
+        let duration = run.elapsed().saturating_sub(phases.get(Phase::Close).unwrap_or_default());
         let notes = &mut run.notes;
         let (failure, depth, reconnected) = match result {
             Ok(reached) => (None, Some(reached.depth), reached.reconnected),
@@ -302,9 +330,14 @@ impl<B: Backend> Asker<B> {
         }
     }
 
+    /// Whether the next run may use the session. One that is not asked anything proves nothing when it is reused.
+    fn keeps(&self, run: &Run) -> bool {
+        self.options.connection == ConnectionPolicy::Auto && self.options.depth >= Depth::Query && !run.single_use
+    }
+
     fn watch_idle(&self, session: Option<&Session<B::Session>>) {
         let watches = session.map(|s| s.connections.iter().map(|c| Arc::clone(&c.watch)).collect()).unwrap_or_default();
-        *self.idle.lock().unwrap_or_else(PoisonError::into_inner) = watches;
+        self.idle.send_replace(watches);
     }
 }
 
@@ -348,31 +381,38 @@ impl<B: Backend> Probe for Asker<B> {
             };
             self.watch_idle(None);
             let result = self.go(&mut run, &mut slot).await;
-            match &result {
-                Ok(_) => slot.rejected = None,
-                Err(failure) => {
-                    slot.deep = None;
-                    slot.mind(failure, &run);
-                }
+            if let Err(failure) = &result {
+                slot.deep = None;
+                slot.mind(failure, &run);
             }
-            let outcome = self.outcome(&mut run, result);
-            if self.options.connection == ConnectionPolicy::Fresh
+            if !self.keeps(&run)
                 && let Some(session) = slot.warm.take()
             {
-                self.close_politely(session.inner).await;
+                self.close_politely(session.inner, &run).await;
             }
+            let outcome = self.outcome(&mut run, result);
             self.watch_idle(slot.warm.as_ref());
             outcome
         })
     }
 
     fn lost(&self) -> BoxFuture<'static, ()> {
-        let watches = self.idle.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if watches.is_empty() {
-            return std::future::pending().boxed();
-        }
+        let mut idle = self.idle.subscribe();
         async move {
-            select_all(watches.iter().map(|watch| watch.closed().boxed())).await;
+            loop {
+                // Let go of as soon as a run takes the session: a watch keeps its socket open.
+                let watches = idle.borrow_and_update().clone();
+                let closed = async {
+                    match watches.is_empty() {
+                        true => pending().await,
+                        false => drop(select_all(watches.iter().map(|watch| watch.closed().boxed())).await),
+                    }
+                };
+                tokio::select! {
+                    () = closed => return,
+                    changed = idle.changed() => if changed.is_err() { pending().await },
+                }
+            }
         }
         .boxed()
     }
@@ -382,7 +422,7 @@ impl<B: Backend> Probe for Asker<B> {
             let Ok(mut slot) = timeout(CLOSE_BUDGET, self.slot.lock()).await else { return };
             self.watch_idle(None);
             if let Some(session) = slot.warm.take() {
-                self.close_politely(session.inner).await;
+                self.close_within(session.inner, CLOSE_BUDGET).await;
             }
         })
     }
