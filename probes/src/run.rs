@@ -317,6 +317,17 @@ impl Run {
         whole - (whole / 10).min(Duration::from_millis(200))
     }
 
+    /// The limit of a question that may hang although the server is well: its expiry is a finding, and the run goes on.
+    #[must_use]
+    pub fn question_limit(&self) -> Duration {
+        Duration::from_secs(1).min(self.remaining() / 2)
+    }
+
+    /// The first bytes of the newest connection, or the first since its TLS was to begin.
+    pub(crate) fn first_bytes(&self) -> Vec<u8> {
+        self.connections.last().map(|connection| connection.tether.first_bytes()).unwrap_or_default()
+    }
+
     /// Does one step under the deadline, times it and stamps its failure.
     ///
     /// # Errors

@@ -133,6 +133,7 @@ impl Run {
             Endpoint::Unix(_) => "localhost",
         };
         tls.files().for_each(|path| self.watch_file(path));
+        wire.tether().expect_tls();
         let prepared = tls.client(target.alpn).and_then(|config| Ok((config, tls.name(host)?)));
         let (config, name) = prepared.map_err(|failure| self.stamp(Phase::Tls, failure))?;
         let secured = self.phase(Phase::Tls, TlsConnector::from(config).connect(name, wire)).await?;

@@ -17,7 +17,7 @@ use serde::Deserialize;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::{mpsc, oneshot},
+    sync::{Notify, mpsc, oneshot},
 };
 
 use crate::{
@@ -38,6 +38,7 @@ pub(crate) struct ServerInfo {
     pub(crate) domain: Option<String>,
     pub(crate) jetstream: bool,
     pub(crate) tls_required: bool,
+    pub(crate) tls_available: bool,
     pub(crate) max_payload: u64,
     pub(crate) connect_urls: Vec<String>,
     pub(crate) ldm: bool,
@@ -53,10 +54,16 @@ pub(crate) struct Greeting {
 impl Greeting {
     /// Reads the first line of a server.
     pub(crate) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<Self, Failure> {
+        let stranger = || Failure::new(FailureKind::Protocol, "the first line of the server is not a NATS greeting");
         let mut bytes = Vec::new();
+        let mut looked = 0;
         let end = loop {
-            if let Some(end) = bytes.windows(2).position(|pair| pair == b"\r\n") {
-                break end;
+            if let Some(end) = bytes[looked..].windows(2).position(|pair| pair == b"\r\n") {
+                break looked + end;
+            }
+            looked = bytes.len().saturating_sub(1);
+            if !["INFO ", "-ERR "].iter().any(|start| bytes.iter().zip(start.bytes()).all(|(seen, known)| *seen == known)) {
+                return Err(stranger());
             }
             if bytes.len() > LINE_LIMIT {
                 return Err(Failure::new(FailureKind::Protocol, "the greeting of the server has no end"));
@@ -72,10 +79,13 @@ impl Greeting {
         }
         let document = line.strip_prefix("INFO ").and_then(|json| serde_json::from_str::<serde_json::Value>(json).ok());
         let read = document.and_then(|document| Some((ServerInfo::deserialize(&document).ok()?, document)));
-        let Some((info, document)) = read else {
-            return Err(Failure::new(FailureKind::Protocol, "the first line of the server is not a NATS greeting"));
-        };
+        let (info, document) = read.ok_or_else(stranger)?;
         Ok(Self { info, document, rest })
+    }
+
+    /// Why the server greeted and refused in one breath.
+    pub(crate) fn refusal(&self) -> Option<Failure> {
+        refusal(&self.rest)
     }
 
     /// Whether the server went on speaking behind its greeting, in plain text.
@@ -94,6 +104,13 @@ impl Greeting {
     }
 }
 
+/// The failure that a `-ERR` at the start of these bytes means.
+pub(crate) fn refusal(bytes: &[u8]) -> Option<Failure> {
+    let line = bytes.split(|byte| *byte == b'\r').next()?;
+    let line = String::from_utf8_lossy(line);
+    error_text(&line).map(|error| Failure::server(error, error))
+}
+
 /// The text of a `-ERR 'text'` line.
 fn error_text(line: &str) -> Option<&str> {
     line.strip_prefix("-ERR").map(|text| text.trim().trim_matches('\''))
@@ -102,8 +119,10 @@ fn error_text(line: &str) -> Option<&str> {
 /// What the server said in passing.
 #[derive(Debug, Default)]
 pub(crate) struct Heard {
-    /// The last `-ERR`.
+    /// The last `-ERR` that ends the connection.
     pub(crate) error: Option<String>,
+    /// The last `-ERR` that refuses a subject; the connection goes on.
+    refused: Option<String>,
     /// The last `INFO` after the greeting.
     pub(crate) info: Option<ServerInfo>,
     /// Why the link ended.
@@ -116,6 +135,7 @@ pub(crate) struct Heard {
 pub(crate) struct Link {
     pub(crate) address: SocketAddr,
     heard: Arc<Mutex<Heard>>,
+    refusal: Arc<Notify>,
     pings: mpsc::Sender<oneshot::Sender<()>>,
     task: Background,
 }
@@ -126,18 +146,19 @@ impl Link {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let heard = Arc::new(Mutex::new(Heard::default()));
+        let refusal = Arc::new(Notify::new());
         let (pings, asked) = mpsc::channel(1);
-        let ear = Arc::clone(&heard);
+        let mut ear = Ear::new(Arc::clone(&heard), Arc::clone(&refusal));
         let task = Background::spawn(async move {
-            let result = carry(listener, stream, greeting, &ear, asked).await;
-            let mut heard = lock(&ear);
+            let result = carry(listener, stream, greeting, &mut ear, asked).await;
+            let mut heard = lock(&ear.heard);
             heard.end = Some(match result {
                 Err(error) => Failure::from_io(&error),
                 Ok(()) => Failure::from_io(&io::ErrorKind::ConnectionAborted.into()),
             });
             heard.pongs.clear();
         });
-        Ok(Self { address, heard, pings, task })
+        Ok(Self { address, heard, refusal, pings, task })
     }
 
     /// What the server said in passing so far.
@@ -153,6 +174,16 @@ impl Link {
             return Ok(());
         }
         Err(self.end())
+    }
+
+    /// Waits until the server refuses a subject, and says in which words.
+    pub(crate) async fn refused(&self) -> String {
+        loop {
+            if let Some(words) = self.heard().refused.take() {
+                return words;
+            }
+            self.refusal.notified().await;
+        }
     }
 
     /// Waits until the library's end has reached the server.
@@ -180,7 +211,7 @@ async fn carry(
     listener: TcpListener,
     stream: Stream,
     greeting: Greeting,
-    heard: &Mutex<Heard>,
+    ear: &mut Ear,
     mut pings: mpsc::Receiver<oneshot::Sender<()>>,
 ) -> io::Result<()> {
     let (library, _) = listener.accept().await?;
@@ -188,14 +219,13 @@ async fn carry(
     library.set_nodelay(true)?;
     let (mut from_library, mut to_library): (_, _) = TcpStream::into_split(library);
     let (mut from_server, mut to_server) = tokio::io::split(stream);
-    let mut ear = Ear::default();
-    to_library.write_all(&ear.hear(&greeting.for_library(), heard)?).await?;
+    to_library.write_all(&ear.hear(&greeting.for_library())?).await?;
     let (mut down, mut up) = ([0; 4096], [0; 4096]);
     loop {
         tokio::select! {
             read = from_server.read(&mut down) => match read? {
                 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                n => to_library.write_all(&ear.hear(&down[..n], heard)?).await?,
+                n => to_library.write_all(&ear.hear(&down[..n])?).await?,
             },
             read = from_library.read(&mut up) => match read? {
                 0 => return to_server.shutdown().await,
@@ -203,7 +233,7 @@ async fn carry(
             },
             // The library writes whole operations, so between two reads a line of ours fits in.
             Some(pong) = pings.recv() => {
-                lock(heard).pongs.push_back(pong);
+                lock(&ear.heard).pongs.push_back(pong);
                 to_server.write_all(b"PING\r\n").await?;
             }
         }
@@ -212,15 +242,20 @@ async fn carry(
 }
 
 /// Follows the operations of a server and keeps back the `PONG`s that answer ours.
-#[derive(Default)]
 struct Ear {
+    heard: Arc<Mutex<Heard>>,
+    refusal: Arc<Notify>,
     line: Vec<u8>,
     payload: usize,
 }
 
 impl Ear {
+    fn new(heard: Arc<Mutex<Heard>>, refusal: Arc<Notify>) -> Self {
+        Self { heard, refusal, line: Vec::new(), payload: 0 }
+    }
+
     /// Takes what came in and returns what the library may see of it.
-    fn hear(&mut self, mut bytes: &[u8], heard: &Mutex<Heard>) -> io::Result<Vec<u8>> {
+    fn hear(&mut self, mut bytes: &[u8]) -> io::Result<Vec<u8>> {
         let mut passed = Vec::with_capacity(bytes.len());
         while !bytes.is_empty() {
             if self.payload > 0 {
@@ -239,7 +274,7 @@ impl Ear {
             }
             if self.line.ends_with(b"\n") {
                 let line = std::mem::take(&mut self.line);
-                if self.note(&line, heard) {
+                if self.note(&line) {
                     passed.extend(line);
                 }
             }
@@ -248,20 +283,26 @@ impl Ear {
     }
 
     /// Takes note of one line. False: it is for us alone.
-    fn note(&mut self, line: &[u8], heard: &Mutex<Heard>) -> bool {
+    fn note(&mut self, line: &[u8]) -> bool {
         let text = String::from_utf8_lossy(line);
         let text = text.trim_end();
         let (operation, arguments) = text.split_once([' ', '\t']).unwrap_or((text, ""));
         match operation {
             "PONG" => {
-                if let Some(waiting) = lock(heard).pongs.pop_front() {
+                if let Some(waiting) = lock(&self.heard).pongs.pop_front() {
                     // Whoever waited may have given up at the deadline.
                     let _ = waiting.send(());
                     return false;
                 }
             }
-            "-ERR" => lock(heard).error = error_text(text).map(str::to_owned),
-            "INFO" => lock(heard).info = serde_json::from_str(arguments).ok(),
+            "-ERR" => match error_text(text).map(str::to_owned) {
+                Some(error) if error.to_ascii_lowercase().starts_with("permissions violation") => {
+                    lock(&self.heard).refused = Some(error);
+                    self.refusal.notify_one();
+                }
+                error => lock(&self.heard).error = error,
+            },
+            "INFO" => lock(&self.heard).info = serde_json::from_str(arguments).ok(),
             "MSG" | "HMSG" => {
                 let length = arguments.rsplit([' ', '\t']).next().and_then(|length| length.parse::<usize>().ok());
                 self.payload = length.map_or(0, |length| length.saturating_add(2));
@@ -280,11 +321,11 @@ mod tests {
     fn hear(bytes: &[u8], pongs: usize) -> Vec<(Vec<u8>, Heard)> {
         (1..=bytes.len())
             .map(|size| {
-                let heard = Mutex::new(Heard::default());
-                lock(&heard).pongs = (0..pongs).map(|_| oneshot::channel().0).collect();
-                let mut ear = Ear::default();
-                let passed = bytes.chunks(size).flat_map(|piece| ear.hear(piece, &heard).expect("short lines")).collect();
-                (passed, heard.into_inner().expect("no panic"))
+                let mut ear = Ear::new(Arc::default(), Arc::default());
+                lock(&ear.heard).pongs = (0..pongs).map(|_| oneshot::channel().0).collect();
+                let passed = bytes.chunks(size).flat_map(|piece| ear.hear(piece).expect("short lines")).collect();
+                let heard = std::mem::take(&mut *lock(&ear.heard));
+                (passed, heard)
             })
             .collect()
     }
@@ -309,7 +350,7 @@ mod tests {
 
     #[test]
     fn a_line_without_end_is_refused() {
-        let mut ear = Ear::default();
-        assert!(ear.hear(&vec![b'x'; LINE_LIMIT + 1], &Mutex::default()).is_err());
+        let mut ear = Ear::new(Arc::default(), Arc::default());
+        assert!(ear.hear(&vec![b'x'; LINE_LIMIT + 1]).is_err());
     }
 }
