@@ -15,7 +15,7 @@ use crate::{
     backend::{Backend, ConnectionPolicy, Options, Probe},
     failure::{Failure, FailureKind},
     finding::{Finding, Severity},
-    manual::Manual,
+    manual::{COMMON_FACTS, Manual},
     redact::Redactor,
     run::{Depth, Notes, Outcome, Phase, Run, SessionKind, Stamp, Status, overdue},
     wire::stream::{Connection, Watch},
@@ -43,6 +43,8 @@ struct Slot<S> {
     rejected: Option<Rejected>,
     /// The files that the last opening read.
     stamps: Vec<Stamp>,
+    /// The secrets that were ever read, so that no later run repeats one that a peer echoes.
+    redactor: Arc<Redactor>,
 }
 
 /// A session and what it was built from.
@@ -52,8 +54,6 @@ struct Session<S> {
     notes: Notes,
     stamps: Vec<Stamp>,
     connections: Vec<Connection>,
-    /// The secrets it was opened with: a peer may repeat them in any later run.
-    redactor: Arc<Redactor>,
 }
 
 /// Credentials that the server refused.
@@ -65,26 +65,19 @@ struct Rejected {
 }
 
 impl<S> Slot<S> {
-    /// Rejected credentials are not tried again before their time. Without credentials nothing can be locked out.
-    fn mind(&mut self, failure: &Failure, run: &Run) {
-        let replayed = self.rejected.as_ref().is_some_and(|rejected| rejected.next > Instant::now());
-        if failure.kind == FailureKind::Auth && !replayed && run.redactor().knows_secrets() {
-            self.rejected = Some(Rejected::again(self.rejected.take(), self.stamps.clone(), failure));
-        }
-    }
-
-    /// How long rejected credentials must still rest, and why. A changed file ends that at once.
-    fn rest(&mut self) -> Option<(Duration, Failure)> {
+    /// The rejection that forbids another attempt, and for how long; none once a file has changed.
+    fn paused(&mut self) -> Option<(Failure, Duration)> {
+        self.rejected.take_if(|rejected| rejected.stamps.iter().any(Stamp::changed));
         let rejected = self.rejected.as_ref()?;
         let left = rejected.next.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return None;
+        (!left.is_zero()).then(|| (rejected.failure.clone(), left))
+    }
+
+    /// Rejected credentials are not tried again before their time. Without credentials nothing can be locked out.
+    fn mind(&mut self, failure: &Failure, run: &Run) {
+        if failure.kind == FailureKind::Auth && self.paused().is_none() && run.redactor().knows_secrets() {
+            self.rejected = Some(Rejected::again(self.rejected.take(), self.stamps.clone(), failure));
         }
-        if rejected.stamps.iter().any(Stamp::changed) {
-            self.rejected = None;
-            return None;
-        }
-        Some((left, rejected.failure.clone()))
     }
 }
 
@@ -96,7 +89,7 @@ impl<S> Session<S> {
 
 impl<B: Backend> Asker<B> {
     pub(crate) fn new(backend: B, options: Options) -> Self {
-        let slot = Slot { warm: None, deep: None, rejected: None, stamps: Vec::new() };
+        let slot = Slot { warm: None, deep: None, rejected: None, stamps: Vec::new(), redactor: Arc::default() };
         Self { backend, options, slot: tokio::sync::Mutex::new(slot), idle: watch::Sender::default() }
     }
 
@@ -119,7 +112,8 @@ impl<B: Backend> Asker<B> {
         }
         self.mind_rejection(run, slot).await?;
         let mut session = self.open(run, slot).await?;
-        match self.converse(&mut session, run, slot).await {
+        let depth = self.converse(&mut session, run, slot).await;
+        match depth {
             Ok(depth) => {
                 slot.rejected = None;
                 slot.warm = Some(session);
@@ -142,7 +136,6 @@ impl<B: Backend> Asker<B> {
         run.seen().session = Some(SessionKind::Warm);
         session.connections.iter().for_each(|connection| connection.tether.refill());
         run.connections.clone_from(&session.connections);
-        run.seen().redactor = Arc::clone(&session.redactor);
         let depth = match self.converse(&mut session, run, slot).await {
             Ok(depth) => depth,
             Err(failure) if failure.kind == FailureKind::ConnectionLost || session.is_lost() => {
@@ -155,36 +148,40 @@ impl<B: Backend> Asker<B> {
                 return Err(failure);
             }
         };
-        let due = session.opened.elapsed() >= self.options.fresh_every || session.stamps.iter().any(Stamp::changed);
-        if !due {
-            slot.warm = Some(session);
-            return Ok(Some(Reached { depth, reconnected: false }));
-        }
-        let renewed = match slot.rest() {
-            Some((_, failure)) => Err(failure),
-            None => self.open(run, slot).await.inspect_err(|failure| slot.mind(failure, run)),
+        let renewed = match self.is_due(&session) {
+            false => Ok(None),
+            true => match slot.paused() {
+                Some((rejection, _)) => Err(rejection),
+                None => self.open(run, slot).await.map(Some),
+            },
         };
+        run.seen().session = Some(SessionKind::Warm);
         match renewed {
-            Ok(fresh) => {
+            Ok(None) => slot.warm = Some(session),
+            Ok(Some(fresh)) => {
                 slot.rejected = None;
                 slot.warm = Some(fresh);
                 self.close_politely(session.inner, run).await;
             }
             Err(failure) => {
+                slot.mind(&failure, run);
                 let code = if failure.kind == FailureKind::Dns { "dns_failing" } else { "new_connections_failing" };
                 run.finding(Finding::degraded(code, failure.kind.as_str()));
-                run.seen().session = Some(SessionKind::Warm);
                 slot.warm = Some(session);
             }
         }
         Ok(Some(Reached { depth, reconnected: false }))
     }
 
+    /// Whether a fresh session must show that one can still be had.
+    fn is_due(&self, session: &Session<B::Session>) -> bool {
+        session.opened.elapsed() >= self.options.fresh_every || session.stamps.iter().any(Stamp::changed)
+    }
+
     /// From nothing to a session.
     async fn open(&self, run: &mut Run, slot: &mut Slot<B::Session>) -> Result<Session<B::Session>, Failure> {
         run.seen().session = Some(SessionKind::Fresh);
         run.connections.clear();
-        run.seen().redactor = Arc::default();
         let before = std::mem::take(&mut run.notes);
         let opened = match timeout_at(run.deadline(), self.backend.open(run)).await {
             Ok(opened) => opened,
@@ -199,7 +196,7 @@ impl<B: Backend> Asker<B> {
         match opened {
             Ok(inner) => {
                 let connections = run.connections.clone();
-                Ok(Session { inner, opened: Instant::now(), notes, stamps, connections, redactor: run.redactor() })
+                Ok(Session { inner, opened: Instant::now(), notes, stamps, connections })
             }
             // A backend that forgot to stamp its failure still gets the manual and the redaction.
             Err(failure) => Err(run.stamp(Phase::Auth, failure)),
@@ -252,10 +249,10 @@ impl<B: Backend> Asker<B> {
 
     /// After a rejection only the dial is tried, until the pause is over or a file has changed.
     async fn mind_rejection(&self, run: &mut Run, slot: &mut Slot<B::Session>) -> Result<(), Failure> {
-        let Some((left, failure)) = slot.rest() else { return Ok(()) };
+        let Some((rejection, left)) = slot.paused() else { return Ok(()) };
         self.backend_dial(run).await?;
         run.fact("next_attempt_in_seconds", left.as_secs());
-        Err(failure)
+        Err(rejection)
     }
 
     async fn retire(&self, session: Session<B::Session>, failure: &Failure, run: &Run) {
@@ -286,8 +283,10 @@ impl<B: Backend> Asker<B> {
         let (failure, depth, reconnected) = match result {
             Ok(reached) => (None, Some(reached.depth), reached.reconnected),
             Err(failure) => {
-                // What an earlier run found says nothing about a dependency that did not answer.
+                // What the backend said of itself earlier says nothing about one that does not answer now.
                 notes.findings.clear();
+                notes.missing.clear();
+                notes.facts.retain(|name, _| COMMON_FACTS.iter().any(|row| row.name == name));
                 if matches!(
                     failure.kind,
                     FailureKind::Auth | FailureKind::Permission | FailureKind::Overload | FailureKind::NotReady
@@ -330,7 +329,7 @@ impl<B: Backend> Asker<B> {
         }
     }
 
-    /// Whether the next run may use the session. One that is not asked anything proves nothing when it is reused.
+    /// Whether the next run may use the session. One that is not asked anything would prove nothing.
     fn keeps(&self, run: &Run) -> bool {
         self.options.connection == ConnectionPolicy::Auto && self.options.depth >= Depth::Query && !run.single_use
     }
@@ -380,11 +379,13 @@ impl<B: Backend> Probe for Asker<B> {
                 return self.outcome(&mut run, Err(overdue(Phase::Query)));
             };
             self.watch_idle(None);
+            run.seen().redactor = Arc::clone(&slot.redactor);
             let result = self.go(&mut run, &mut slot).await;
             if let Err(failure) = &result {
                 slot.deep = None;
                 slot.mind(failure, &run);
             }
+            slot.redactor = run.redactor();
             if !self.keeps(&run)
                 && let Some(session) = slot.warm.take()
             {
