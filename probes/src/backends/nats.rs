@@ -6,9 +6,8 @@
 use std::time::Duration;
 
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, RequestErrorKind};
-use http::Request;
 use schemars::JsonSchema;
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::Deserialize;
 use tokio::time::timeout;
 
 use crate::{
@@ -23,7 +22,7 @@ use crate::{
     wire::{
         dial::Target,
         http::HttpConnection,
-        nats::{Greeting, Link, ServerInfo, refusal},
+        nats::{Account, ApiError, Greeting, Jsz, Limits, Link, ServerInfo, Storage, Varz, page, refusal},
         sniff::Protocol,
         stream::Stream,
     },
@@ -88,9 +87,6 @@ impl Default for NatsDegraded {
         Self { jetstream_usage: 0.85, connections: 0.85 }
     }
 }
-
-/// Most bytes of a monitoring page.
-const PAGE_LIMIT: usize = 1 << 20;
 
 /// Asks a NATS server.
 pub struct Nats {
@@ -244,65 +240,6 @@ impl NatsSession {
     fn known<T>(&self, look: impl FnOnce(&ServerInfo) -> T) -> T {
         look(self.link.heard().info.as_ref().unwrap_or(&self.greeting))
     }
-}
-
-/// The answer to `$JS.API.INFO`.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Account {
-    error: Option<ApiError>,
-    memory: u64,
-    storage: u64,
-    streams: u64,
-    limits: Limits,
-}
-
-#[derive(Deserialize)]
-struct ApiError {
-    err_code: Option<u32>,
-    #[serde(default)]
-    description: String,
-}
-
-/// Limits of an account; -1 is none.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Limits {
-    max_memory: i64,
-    max_storage: i64,
-    max_streams: i64,
-}
-
-/// `/varz`, as far as it is judged.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Varz {
-    connections: u64,
-    max_connections: u64,
-    slow_consumers: u64,
-}
-
-/// `/jsz`, as far as it is judged.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Jsz {
-    memory: u64,
-    storage: u64,
-    config: Option<Storage>,
-    meta_cluster: Option<MetaCluster>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Storage {
-    max_memory: i64,
-    max_storage: i64,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct MetaCluster {
-    leader: Option<String>,
 }
 
 impl Nats {
@@ -468,15 +405,6 @@ impl Nats {
 #[expect(clippy::cast_precision_loss, reason = "a share is not exact")]
 fn share(used: u64, limit: u64) -> Option<f64> {
     (limit > 0).then(|| used as f64 / limit as f64)
-}
-
-async fn page<T: DeserializeOwned>(connection: &mut HttpConnection, path: &str) -> Result<T, Failure> {
-    let request = Request::get(path)
-        .header(http::header::HOST, "nats")
-        .body(http_body_util::Full::default())
-        .map_err(|_| Failure::new(FailureKind::Config, "no request can be made of this path"))?;
-    let reply = connection.send(request, PAGE_LIMIT).await?;
-    serde_json::from_slice(&reply.body).map_err(|_| Failure::new(FailureKind::Protocol, "the monitoring page is not understood"))
 }
 
 static MANUAL: Manual = Manual {

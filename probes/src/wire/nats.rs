@@ -13,7 +13,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use serde::Deserialize;
+use http::Request;
+use serde::{Deserialize, de::DeserializeOwned};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -22,11 +23,14 @@ use tokio::{
 
 use crate::{
     failure::{Failure, FailureKind},
-    wire::{Background, stream::Stream},
+    wire::{Background, http::HttpConnection, stream::Stream},
 };
 
 /// Longest line that is accepted; the longest of a real server is an `INFO` with many URLs.
 const LINE_LIMIT: usize = 64 * 1024;
+
+/// Most bytes of a monitoring page.
+const PAGE_LIMIT: usize = 1 << 20;
 
 /// What a server says of itself, as far as a probe wants to know.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -311,6 +315,75 @@ impl Ear {
         }
         true
     }
+}
+
+/// The answer to `$JS.API.INFO`.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Account {
+    pub(crate) error: Option<ApiError>,
+    pub(crate) memory: u64,
+    pub(crate) storage: u64,
+    pub(crate) streams: u64,
+    pub(crate) limits: Limits,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct ApiError {
+    pub(crate) err_code: Option<u32>,
+    #[serde(default)]
+    pub(crate) description: String,
+}
+
+/// Limits of an account; -1 is none.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Limits {
+    pub(crate) max_memory: i64,
+    pub(crate) max_storage: i64,
+    pub(crate) max_streams: i64,
+}
+
+/// `/varz`, as far as it is judged.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Varz {
+    pub(crate) connections: u64,
+    pub(crate) max_connections: u64,
+    pub(crate) slow_consumers: u64,
+}
+
+/// `/jsz`, as far as it is judged.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Jsz {
+    pub(crate) memory: u64,
+    pub(crate) storage: u64,
+    pub(crate) config: Option<Storage>,
+    pub(crate) meta_cluster: Option<MetaCluster>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Storage {
+    pub(crate) max_memory: i64,
+    pub(crate) max_storage: i64,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct MetaCluster {
+    pub(crate) leader: Option<String>,
+}
+
+/// Reads a page of the monitoring port.
+pub(crate) async fn page<T: DeserializeOwned>(connection: &mut HttpConnection, path: &str) -> Result<T, Failure> {
+    let request = Request::get(path)
+        .header(http::header::HOST, "nats")
+        .body(http_body_util::Full::default())
+        .map_err(|_| Failure::new(FailureKind::Config, "no request can be made of this path"))?;
+    let reply = connection.send(request, PAGE_LIMIT).await?;
+    serde_json::from_slice(&reply.body).map_err(|_| Failure::new(FailureKind::Protocol, "the monitoring page is not understood"))
 }
 
 #[cfg(test)]
