@@ -9,7 +9,10 @@ use std::{
 };
 
 use futures_util::{FutureExt, future::BoxFuture, future::select_all};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, timeout, timeout_at},
+};
 
 use crate::{
     backend::{Backend, ConnectionPolicy, Options, Probe},
@@ -42,6 +45,10 @@ struct Slot<S> {
     rejected: Option<Rejected>,
     /// The files that the last opening read.
     stamps: Vec<Stamp>,
+    /// Sessions to be ended politely once the run has its outcome.
+    leaving: Vec<S>,
+    /// Those that are being ended.
+    closing: JoinSet<()>,
 }
 
 /// A session and what it was built from.
@@ -62,6 +69,27 @@ struct Rejected {
 }
 
 impl<S> Slot<S> {
+    /// How long rejected credentials still have to wait. When a file has changed, they are others.
+    fn pause(&mut self) -> Option<(Duration, Failure)> {
+        let rejected = self.rejected.as_ref()?;
+        let left = rejected.next.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return None;
+        }
+        if rejected.stamps.iter().any(Stamp::changed) {
+            self.rejected = None;
+            return None;
+        }
+        Some((left, rejected.failure.clone()))
+    }
+
+    /// One that may still owe us an answer cannot be ended politely.
+    fn retire(&mut self, session: Session<S>, failure: &Failure) {
+        if !matches!(failure.kind, FailureKind::Timeout | FailureKind::ConnectionLost) {
+            self.leaving.push(session.inner);
+        }
+    }
+
     /// Rejected credentials are not tried again before their time. Without credentials nothing can be locked out.
     fn mind(&mut self, failure: &Failure, run: &Run) {
         let replayed = self.rejected.as_ref().is_some_and(|rejected| rejected.next > Instant::now());
@@ -79,7 +107,8 @@ impl<S> Session<S> {
 
 impl<B: Backend> Asker<B> {
     pub(crate) fn new(backend: B, options: Options) -> Self {
-        let slot = Slot { warm: None, deep: None, rejected: None, stamps: Vec::new() };
+        let slot =
+            Slot { warm: None, deep: None, rejected: None, stamps: Vec::new(), leaving: Vec::new(), closing: JoinSet::new() };
         Self { backend, options, slot: tokio::sync::Mutex::new(slot), idle: Mutex::default() }
     }
 
@@ -89,7 +118,6 @@ impl<B: Backend> Asker<B> {
             self.backend_dial(run).await?;
             return Ok(Reached { depth: Depth::Connect, reconnected: false });
         }
-        self.mind_rejection(run, slot).await?;
         let mut reconnected = false;
         if let Some(session) = slot.warm.take() {
             if session.is_lost() {
@@ -100,15 +128,25 @@ impl<B: Backend> Asker<B> {
                 reconnected = true;
             }
         }
+        if reconnected {
+            // Another server may answer now.
+            slot.deep = None;
+        }
+        if let Some((left, failure)) = slot.pause() {
+            self.backend_dial(run).await?;
+            run.fact("next_attempt_in_seconds", left.as_secs());
+            return Err(failure);
+        }
         let mut session = self.open(run, slot).await?;
         let depth = self.converse(&mut session, run, slot).await;
         match depth {
             Ok(depth) => {
                 slot.warm = Some(session);
+                slot.rejected = None;
                 Ok(Reached { depth, reconnected })
             }
             Err(failure) => {
-                self.retire(session, &failure).await;
+                slot.retire(session, &failure);
                 Err(failure)
             }
         }
@@ -132,28 +170,38 @@ impl<B: Backend> Asker<B> {
                 return Ok(None);
             }
             Err(failure) => {
-                self.retire(session, &failure).await;
+                slot.retire(session, &failure);
                 return Err(failure);
             }
         };
         let due = session.opened.elapsed() >= self.options.fresh_every || session.stamps.iter().any(Stamp::changed);
-        if !due {
-            slot.warm = Some(session);
-            return Ok(Some(Reached { depth, reconnected: false }));
-        }
-        match self.open(run, slot).await {
+        let kept = if due { self.renew(session, run, slot).await } else { session };
+        slot.warm = Some(kept);
+        Ok(Some(Reached { depth, reconnected: false }))
+    }
+
+    /// Opens a fresh session in place of the warm one, which stays when that fails.
+    async fn renew(&self, warm: Session<B::Session>, run: &mut Run, slot: &mut Slot<B::Session>) -> Session<B::Session> {
+        let phases = run.seen().phases;
+        let opened = match slot.pause() {
+            Some((_, rejected)) => Err(rejected),
+            None => self.open(run, slot).await.inspect_err(|failure| slot.mind(failure, run)),
+        };
+        match opened {
             Ok(fresh) => {
-                let old = std::mem::replace(slot.warm.insert(fresh), session);
-                self.close_politely(old.inner).await;
+                slot.rejected = None;
+                slot.leaving.push(warm.inner);
+                fresh
             }
             Err(failure) => {
                 let code = if failure.kind == FailureKind::Dns { "dns_failing" } else { "new_connections_failing" };
                 run.finding(Finding::degraded(code, failure.kind.as_str()));
-                run.seen().session = Some(SessionKind::Warm);
-                slot.warm = Some(session);
+                let mut seen = run.seen();
+                seen.session = Some(SessionKind::Warm);
+                seen.phases = phases;
+                warm
             }
         }
-        Ok(Some(Reached { depth, reconnected: false }))
     }
 
     /// From nothing to a session.
@@ -220,33 +268,16 @@ impl<B: Backend> Asker<B> {
         run.dial(self.backend.target()).await.map(drop)
     }
 
-    /// After a rejection only the dial is tried, until the pause is over or a file has changed.
-    async fn mind_rejection(&self, run: &mut Run, slot: &mut Slot<B::Session>) -> Result<(), Failure> {
-        let Some(rejected) = &slot.rejected else { return Ok(()) };
-        let left = rejected.next.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Ok(());
-        }
-        if rejected.stamps.iter().any(Stamp::changed) {
-            slot.rejected = None;
-            return Ok(());
-        }
-        let failure = rejected.failure.clone();
-        self.backend_dial(run).await?;
-        run.fact("next_attempt_in_seconds", left.as_secs());
-        Err(failure)
-    }
-
-    async fn retire(&self, session: Session<B::Session>, failure: &Failure) {
-        // One that may still owe us an answer cannot be ended politely.
-        if !matches!(failure.kind, FailureKind::Timeout | FailureKind::ConnectionLost) {
-            self.close_politely(session.inner).await;
-        }
-    }
-
-    async fn close_politely(&self, session: B::Session) {
-        if timeout(CLOSE_BUDGET, self.backend.close(session)).await.is_err() {
-            tracing::debug!(backend = B::KIND, "the server did not end the session in time");
+    /// Ends sessions beside the run: a server that dawdles over it delays no outcome.
+    fn see_off(self: &Arc<Self>, slot: &mut Slot<B::Session>) {
+        while slot.closing.try_join_next().is_some() {}
+        for session in std::mem::take(&mut slot.leaving) {
+            let asker = Arc::clone(self);
+            slot.closing.spawn(async move {
+                if timeout(CLOSE_BUDGET, asker.backend.close(session)).await.is_err() {
+                    tracing::debug!(backend = B::KIND, "the server did not end the session in time");
+                }
+            });
         }
     }
 
@@ -348,20 +379,18 @@ impl<B: Backend> Probe for Asker<B> {
             };
             self.watch_idle(None);
             let result = self.go(&mut run, &mut slot).await;
-            match &result {
-                Ok(_) => slot.rejected = None,
-                Err(failure) => {
-                    slot.deep = None;
-                    slot.mind(failure, &run);
-                }
+            if let Err(failure) = &result {
+                slot.deep = None;
+                slot.mind(failure, &run);
             }
             let outcome = self.outcome(&mut run, result);
             if self.options.connection == ConnectionPolicy::Fresh
                 && let Some(session) = slot.warm.take()
             {
-                self.close_politely(session.inner).await;
+                slot.leaving.push(session.inner);
             }
             self.watch_idle(slot.warm.as_ref());
+            self.see_off(&mut slot);
             outcome
         })
     }
@@ -382,8 +411,10 @@ impl<B: Backend> Probe for Asker<B> {
             let Ok(mut slot) = timeout(CLOSE_BUDGET, self.slot.lock()).await else { return };
             self.watch_idle(None);
             if let Some(session) = slot.warm.take() {
-                self.close_politely(session.inner).await;
+                slot.leaving.push(session.inner);
             }
+            self.see_off(&mut slot);
+            while slot.closing.join_next().await.is_some() {}
         })
     }
 }

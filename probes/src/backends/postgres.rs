@@ -646,9 +646,16 @@ mod tests {
 
     #[test]
     fn synchronous_standbys_are_counted() {
-        for (names, wanted) in
-            [("", 0), ("a", 1), ("a, b", 1), ("*", 1), ("first (a)", 1), ("FIRST 2 (a, b, c)", 2), ("any 3(a,b,c)", 3), ("2 (a, b)", 2)]
-        {
+        for (names, wanted) in [
+            ("", 0),
+            ("a", 1),
+            ("a, b", 1),
+            ("*", 1),
+            ("first (a)", 1),
+            ("FIRST 2 (a, b, c)", 2),
+            ("any 3(a,b,c)", 3),
+            ("2 (a, b)", 2),
+        ] {
             assert_eq!(sync_standbys(names), wanted, "{names}");
         }
     }
