@@ -9,16 +9,14 @@ use std::{
 };
 
 use futures_util::{FutureExt, future::BoxFuture, future::select_all};
-use tokio::{
-    task::JoinSet,
-    time::{Instant, timeout, timeout_at},
-};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::{
     backend::{Backend, ConnectionPolicy, Options, Probe},
     failure::{Failure, FailureKind},
     finding::{Finding, Severity},
-    manual::Manual,
+    manual::{COMMON_FACTS, Manual},
+    redact::Redactor,
     run::{Depth, Notes, Outcome, Phase, Run, SessionKind, Stamp, Status, overdue},
     wire::stream::{Connection, Watch},
 };
@@ -45,10 +43,8 @@ struct Slot<S> {
     rejected: Option<Rejected>,
     /// The files that the last opening read.
     stamps: Vec<Stamp>,
-    /// Sessions to be ended politely once the run has its outcome.
-    leaving: Vec<S>,
-    /// Those that are being ended.
-    closing: JoinSet<()>,
+    /// The secrets that were ever read, so that no later run repeats one that a peer echoes.
+    redactor: Redactor,
 }
 
 /// A session and what it was built from.
@@ -69,31 +65,17 @@ struct Rejected {
 }
 
 impl<S> Slot<S> {
-    /// How long rejected credentials still have to wait. When a file has changed, they are others.
-    fn pause(&mut self) -> Option<(Duration, Failure)> {
+    /// The rejection that forbids another attempt, and for how long; none once a file has changed.
+    fn paused(&mut self) -> Option<(Failure, Duration)> {
+        self.rejected.take_if(|rejected| rejected.stamps.iter().any(Stamp::changed));
         let rejected = self.rejected.as_ref()?;
         let left = rejected.next.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return None;
-        }
-        if rejected.stamps.iter().any(Stamp::changed) {
-            self.rejected = None;
-            return None;
-        }
-        Some((left, rejected.failure.clone()))
-    }
-
-    /// One that may still owe us an answer cannot be ended politely.
-    fn retire(&mut self, session: Session<S>, failure: &Failure) {
-        if !matches!(failure.kind, FailureKind::Timeout | FailureKind::ConnectionLost) {
-            self.leaving.push(session.inner);
-        }
+        (!left.is_zero()).then(|| (rejected.failure.clone(), left))
     }
 
     /// Rejected credentials are not tried again before their time. Without credentials nothing can be locked out.
     fn mind(&mut self, failure: &Failure, run: &Run) {
-        let replayed = self.rejected.as_ref().is_some_and(|rejected| rejected.next > Instant::now());
-        if failure.kind == FailureKind::Auth && !replayed && run.redactor.knows_secrets() {
+        if failure.kind == FailureKind::Auth && self.paused().is_none() && run.redactor.knows_secrets() {
             self.rejected = Some(Rejected::again(self.rejected.take(), self.stamps.clone(), failure));
         }
     }
@@ -107,8 +89,7 @@ impl<S> Session<S> {
 
 impl<B: Backend> Asker<B> {
     pub(crate) fn new(backend: B, options: Options) -> Self {
-        let slot =
-            Slot { warm: None, deep: None, rejected: None, stamps: Vec::new(), leaving: Vec::new(), closing: JoinSet::new() };
+        let slot = Slot { warm: None, deep: None, rejected: None, stamps: Vec::new(), redactor: Redactor::default() };
         Self { backend, options, slot: tokio::sync::Mutex::new(slot), idle: Mutex::default() }
     }
 
@@ -128,25 +109,17 @@ impl<B: Backend> Asker<B> {
                 reconnected = true;
             }
         }
-        if reconnected {
-            // Another server may answer now.
-            slot.deep = None;
-        }
-        if let Some((left, failure)) = slot.pause() {
-            self.backend_dial(run).await?;
-            run.fact("next_attempt_in_seconds", left.as_secs());
-            return Err(failure);
-        }
+        self.mind_rejection(run, slot).await?;
         let mut session = self.open(run, slot).await?;
         let depth = self.converse(&mut session, run, slot).await;
         match depth {
             Ok(depth) => {
-                slot.warm = Some(session);
                 slot.rejected = None;
+                slot.warm = Some(session);
                 Ok(Reached { depth, reconnected })
             }
             Err(failure) => {
-                slot.retire(session, &failure);
+                self.retire(session, &failure).await;
                 Err(failure)
             }
         }
@@ -170,38 +143,38 @@ impl<B: Backend> Asker<B> {
                 return Ok(None);
             }
             Err(failure) => {
-                slot.retire(session, &failure);
+                self.retire(session, &failure).await;
                 return Err(failure);
             }
         };
-        let due = session.opened.elapsed() >= self.options.fresh_every || session.stamps.iter().any(Stamp::changed);
-        let kept = if due { self.renew(session, run, slot).await } else { session };
-        slot.warm = Some(kept);
+        let renewed = match self.is_due(&session) {
+            false => Ok(None),
+            true => match slot.paused() {
+                Some((rejection, _)) => Err(rejection),
+                None => self.open(run, slot).await.map(Some),
+            },
+        };
+        run.seen().session = Some(SessionKind::Warm);
+        match renewed {
+            Ok(None) => slot.warm = Some(session),
+            Ok(Some(fresh)) => {
+                slot.rejected = None;
+                slot.warm = Some(fresh);
+                self.close_politely(session.inner).await;
+            }
+            Err(failure) => {
+                slot.mind(&failure, run);
+                let code = if failure.kind == FailureKind::Dns { "dns_failing" } else { "new_connections_failing" };
+                run.finding(Finding::degraded(code, failure.kind.as_str()));
+                slot.warm = Some(session);
+            }
+        }
         Ok(Some(Reached { depth, reconnected: false }))
     }
 
-    /// Opens a fresh session in place of the warm one, which stays when that fails.
-    async fn renew(&self, warm: Session<B::Session>, run: &mut Run, slot: &mut Slot<B::Session>) -> Session<B::Session> {
-        let phases = run.seen().phases;
-        let opened = match slot.pause() {
-            Some((_, rejected)) => Err(rejected),
-            None => self.open(run, slot).await.inspect_err(|failure| slot.mind(failure, run)),
-        };
-        match opened {
-            Ok(fresh) => {
-                slot.rejected = None;
-                slot.leaving.push(warm.inner);
-                fresh
-            }
-            Err(failure) => {
-                let code = if failure.kind == FailureKind::Dns { "dns_failing" } else { "new_connections_failing" };
-                run.finding(Finding::degraded(code, failure.kind.as_str()));
-                let mut seen = run.seen();
-                seen.session = Some(SessionKind::Warm);
-                seen.phases = phases;
-                warm
-            }
-        }
+    /// Whether a fresh session must show that one can still be had.
+    fn is_due(&self, session: &Session<B::Session>) -> bool {
+        session.opened.elapsed() >= self.options.fresh_every || session.stamps.iter().any(Stamp::changed)
     }
 
     /// From nothing to a session.
@@ -268,16 +241,24 @@ impl<B: Backend> Asker<B> {
         run.dial(self.backend.target()).await.map(drop)
     }
 
-    /// Ends sessions beside the run: a server that dawdles over it delays no outcome.
-    fn see_off(self: &Arc<Self>, slot: &mut Slot<B::Session>) {
-        while slot.closing.try_join_next().is_some() {}
-        for session in std::mem::take(&mut slot.leaving) {
-            let asker = Arc::clone(self);
-            slot.closing.spawn(async move {
-                if timeout(CLOSE_BUDGET, asker.backend.close(session)).await.is_err() {
-                    tracing::debug!(backend = B::KIND, "the server did not end the session in time");
-                }
-            });
+    /// After a rejection only the dial is tried, until the pause is over or a file has changed.
+    async fn mind_rejection(&self, run: &mut Run, slot: &mut Slot<B::Session>) -> Result<(), Failure> {
+        let Some((rejection, left)) = slot.paused() else { return Ok(()) };
+        self.backend_dial(run).await?;
+        run.fact("next_attempt_in_seconds", left.as_secs());
+        Err(rejection)
+    }
+
+    async fn retire(&self, session: Session<B::Session>, failure: &Failure) {
+        // One that may still owe us an answer cannot be ended politely.
+        if !matches!(failure.kind, FailureKind::Timeout | FailureKind::ConnectionLost) {
+            self.close_politely(session.inner).await;
+        }
+    }
+
+    async fn close_politely(&self, session: B::Session) {
+        if timeout(CLOSE_BUDGET, self.backend.close(session)).await.is_err() {
+            tracing::debug!(backend = B::KIND, "the server did not end the session in time");
         }
     }
 
@@ -289,8 +270,10 @@ impl<B: Backend> Asker<B> {
         let (failure, depth, reconnected) = match result {
             Ok(reached) => (None, Some(reached.depth), reached.reconnected),
             Err(failure) => {
-                // What an earlier run found says nothing about a dependency that did not answer.
+                // What the backend said of itself earlier says nothing about one that does not answer now.
                 notes.findings.clear();
+                notes.missing.clear();
+                notes.facts.retain(|name, _| COMMON_FACTS.iter().any(|row| row.name == name));
                 if matches!(
                     failure.kind,
                     FailureKind::Auth | FailureKind::Permission | FailureKind::Overload | FailureKind::NotReady
@@ -378,19 +361,20 @@ impl<B: Backend> Probe for Asker<B> {
                 return self.outcome(&mut run, Err(overdue(Phase::Query)));
             };
             self.watch_idle(None);
+            run.redactor = std::mem::take(&mut slot.redactor);
             let result = self.go(&mut run, &mut slot).await;
             if let Err(failure) = &result {
                 slot.deep = None;
                 slot.mind(failure, &run);
             }
             let outcome = self.outcome(&mut run, result);
-            if self.options.connection == ConnectionPolicy::Fresh
-                && let Some(session) = slot.warm.take()
-            {
-                slot.leaving.push(session.inner);
+            slot.redactor = std::mem::take(&mut run.redactor);
+            // A warm session that is not asked anything would prove nothing.
+            let keep = self.options.connection == ConnectionPolicy::Auto && self.options.depth >= Depth::Query;
+            if !keep && let Some(session) = slot.warm.take() {
+                self.close_politely(session.inner).await;
             }
             self.watch_idle(slot.warm.as_ref());
-            self.see_off(&mut slot);
             outcome
         })
     }
@@ -411,10 +395,8 @@ impl<B: Backend> Probe for Asker<B> {
             let Ok(mut slot) = timeout(CLOSE_BUDGET, self.slot.lock()).await else { return };
             self.watch_idle(None);
             if let Some(session) = slot.warm.take() {
-                slot.leaving.push(session.inner);
+                self.close_politely(session.inner).await;
             }
-            self.see_off(&mut slot);
-            while slot.closing.join_next().await.is_some() {}
         })
     }
 }
