@@ -294,8 +294,10 @@ impl Redis {
         if let Some(seconds) = silence.filter(|seconds| linked && seconds.unsigned_abs() >= limit) {
             run.finding(Finding::degraded("replication_silent", seconds).against(limit));
         }
-        if let (Some(primary), Some(own)) = (info.number("master_repl_offset"), info.number("slave_repl_offset")) {
-            let lag = primary.saturating_sub(own).max(0);
+        // What it has read but not applied; its own `master_repl_offset` is what it has applied.
+        let read = info.number("slave_read_repl_offset");
+        if let (Some(read), Some(applied)) = (read, info.number("slave_repl_offset")) {
+            let lag = read.saturating_sub(applied).max(0);
             run.fact("replication_lag_bytes", lag);
             if lag.unsigned_abs() > self.degraded.replication_lag_bytes {
                 run.finding(Finding::degraded("replication_lag", lag).against(self.degraded.replication_lag_bytes));
@@ -408,7 +410,11 @@ static MANUAL: Manual = Manual {
         FactRow { name: "rejected_connections_total", metric: true, meaning: "Connections refused at the limit of clients." },
         FactRow { name: "connected_replicas", metric: true, meaning: "Replicas connected to this server." },
         FactRow { name: "master_link_up", metric: true, meaning: "Whether a replica has its link to the primary." },
-        FactRow { name: "replication_lag_bytes", metric: true, meaning: "Bytes by which a replica is behind what it knows of." },
+        FactRow {
+            name: "replication_lag_bytes",
+            metric: true,
+            meaning: "Bytes that a replica has received and not yet applied.",
+        },
         FactRow { name: "replication_last_io_seconds", metric: true, meaning: "Time since a replica heard from its primary." },
         FactRow { name: "rdb_last_save_ok", metric: true, meaning: "Whether the last background save succeeded." },
         FactRow { name: "cluster_state_ok", metric: true, meaning: "Whether the node sees the cluster as ok." },
@@ -458,7 +464,7 @@ static MANUAL: Manual = Manual {
         },
         FindingRow {
             code: "replication_lag",
-            meaning: "A replica is `degraded.replication_lag_bytes` behind: degraded.",
+            meaning: "A replica has received `degraded.replication_lag_bytes` and not yet applied them: degraded.",
             remedy: "Look for load on the replica and for the network.",
         },
         FindingRow {
