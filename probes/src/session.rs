@@ -9,7 +9,10 @@ use std::{
 };
 
 use futures_util::{FutureExt, future::BoxFuture, future::select_all};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, timeout, timeout_at},
+};
 
 use crate::{
     backend::{Backend, ConnectionPolicy, Options, Probe},
@@ -45,6 +48,10 @@ struct Slot<S> {
     stamps: Vec<Stamp>,
     /// The secrets that were ever read, so that no later run repeats one that a peer echoes.
     redactor: Redactor,
+    /// Sessions to be ended politely once the run has its outcome.
+    leaving: Vec<S>,
+    /// Those that are being ended.
+    closing: JoinSet<()>,
 }
 
 /// A session and what it was built from.
@@ -65,6 +72,25 @@ struct Rejected {
 }
 
 impl<S> Slot<S> {
+    fn new() -> Self {
+        Self {
+            warm: None,
+            deep: None,
+            rejected: None,
+            stamps: Vec::new(),
+            redactor: Redactor::default(),
+            leaving: Vec::new(),
+            closing: JoinSet::new(),
+        }
+    }
+
+    /// One that may still owe us an answer cannot be ended politely.
+    fn retire(&mut self, session: Session<S>, failure: &Failure) {
+        if !matches!(failure.kind, FailureKind::Timeout | FailureKind::ConnectionLost) {
+            self.leaving.push(session.inner);
+        }
+    }
+
     /// The rejection that forbids another attempt, and for how long; none once a file has changed.
     fn paused(&mut self) -> Option<(Failure, Duration)> {
         self.rejected.take_if(|rejected| rejected.stamps.iter().any(Stamp::changed));
@@ -89,8 +115,7 @@ impl<S> Session<S> {
 
 impl<B: Backend> Asker<B> {
     pub(crate) fn new(backend: B, options: Options) -> Self {
-        let slot = Slot { warm: None, deep: None, rejected: None, stamps: Vec::new(), redactor: Redactor::default() };
-        Self { backend, options, slot: tokio::sync::Mutex::new(slot), idle: Mutex::default() }
+        Self { backend, options, slot: tokio::sync::Mutex::new(Slot::new()), idle: Mutex::default() }
     }
 
     /// A run from its first to its last step. Whatever it leaves in the slot may be used again.
@@ -109,6 +134,10 @@ impl<B: Backend> Asker<B> {
                 reconnected = true;
             }
         }
+        if reconnected {
+            // Another server may answer now.
+            slot.deep = None;
+        }
         self.mind_rejection(run, slot).await?;
         let mut session = self.open(run, slot).await?;
         let depth = self.converse(&mut session, run, slot).await;
@@ -119,7 +148,7 @@ impl<B: Backend> Asker<B> {
                 Ok(Reached { depth, reconnected })
             }
             Err(failure) => {
-                self.retire(session, &failure).await;
+                slot.retire(session, &failure);
                 Err(failure)
             }
         }
@@ -143,10 +172,11 @@ impl<B: Backend> Asker<B> {
                 return Ok(None);
             }
             Err(failure) => {
-                self.retire(session, &failure).await;
+                slot.retire(session, &failure);
                 return Err(failure);
             }
         };
+        let phases = run.seen().phases;
         let renewed = match self.is_due(&session) {
             false => Ok(None),
             true => match slot.paused() {
@@ -154,13 +184,15 @@ impl<B: Backend> Asker<B> {
                 None => self.open(run, slot).await.map(Some),
             },
         };
+        // The question went by the warm session, and so the phases are those of a warm run.
         run.seen().session = Some(SessionKind::Warm);
+        run.seen().phases = phases;
         match renewed {
             Ok(None) => slot.warm = Some(session),
             Ok(Some(fresh)) => {
                 slot.rejected = None;
                 slot.warm = Some(fresh);
-                self.close_politely(session.inner).await;
+                slot.leaving.push(session.inner);
             }
             Err(failure) => {
                 slot.mind(&failure, run);
@@ -249,16 +281,16 @@ impl<B: Backend> Asker<B> {
         Err(rejection)
     }
 
-    async fn retire(&self, session: Session<B::Session>, failure: &Failure) {
-        // One that may still owe us an answer cannot be ended politely.
-        if !matches!(failure.kind, FailureKind::Timeout | FailureKind::ConnectionLost) {
-            self.close_politely(session.inner).await;
-        }
-    }
-
-    async fn close_politely(&self, session: B::Session) {
-        if timeout(CLOSE_BUDGET, self.backend.close(session)).await.is_err() {
-            tracing::debug!(backend = B::KIND, "the server did not end the session in time");
+    /// Ends sessions beside the run: a server that dawdles over it delays no outcome.
+    fn see_off(self: &Arc<Self>, slot: &mut Slot<B::Session>) {
+        while slot.closing.try_join_next().is_some() {}
+        for session in std::mem::take(&mut slot.leaving) {
+            let asker = Arc::clone(self);
+            slot.closing.spawn(async move {
+                if timeout(CLOSE_BUDGET, asker.backend.close(session)).await.is_err() {
+                    tracing::debug!(backend = B::KIND, "the server did not end the session in time");
+                }
+            });
         }
     }
 
@@ -372,9 +404,10 @@ impl<B: Backend> Probe for Asker<B> {
             // A warm session that is not asked anything would prove nothing.
             let keep = self.options.connection == ConnectionPolicy::Auto && self.options.depth >= Depth::Query;
             if !keep && let Some(session) = slot.warm.take() {
-                self.close_politely(session.inner).await;
+                slot.leaving.push(session.inner);
             }
             self.watch_idle(slot.warm.as_ref());
+            self.see_off(&mut slot);
             outcome
         })
     }
@@ -395,8 +428,10 @@ impl<B: Backend> Probe for Asker<B> {
             let Ok(mut slot) = timeout(CLOSE_BUDGET, self.slot.lock()).await else { return };
             self.watch_idle(None);
             if let Some(session) = slot.warm.take() {
-                self.close_politely(session.inner).await;
+                slot.leaving.push(session.inner);
             }
+            self.see_off(&mut slot);
+            while slot.closing.join_next().await.is_some() {}
         })
     }
 }
