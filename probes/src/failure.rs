@@ -4,7 +4,7 @@
 //! Classification follows a fixed order: the server's own code, the phase, the operating system's error
 //! or TLS alert. Never a substring of a message meant for people, except where a protocol's code *is* text.
 
-use std::{error::Error, fmt, io};
+use std::{error::Error, fmt, io, sync::Arc};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -231,6 +231,11 @@ impl Failure {
             if let Some(tls) = current.downcast_ref::<rustls::Error>() {
                 return Self::from_tls(tls);
             }
+            // The source of a shared error is that of what it shares, which would be passed over.
+            if let Some(shared) = current.downcast_ref::<Arc<dyn Error + Send + Sync>>() {
+                next = Some(&**shared);
+                continue;
+            }
             next = current.source();
         }
         let message = match otherwise {
@@ -429,6 +434,24 @@ mod tests {
         assert_eq!(Failure::from_io(&buried).kind, FailureKind::ConnectRefused);
         let ours = io::Error::other(WireFault::TooLong { limit: 7 }.into_io());
         assert_eq!(Failure::from_io(&ours).code.as_deref(), Some("reply_too_long"));
+    }
+
+    #[test]
+    fn an_error_that_a_library_shares_keeps_its_kind() {
+        #[derive(Debug)]
+        struct Library(Arc<dyn Error + Send + Sync>);
+        impl fmt::Display for Library {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+        impl Error for Library {
+            fn source(&self) -> Option<&(dyn Error + 'static)> {
+                Some(&self.0)
+            }
+        }
+        let shared = Library(Arc::new(WireFault::TooLong { limit: 7 }.into_io()));
+        assert_eq!(Failure::from_chain(&shared, FailureKind::Unexpected).code.as_deref(), Some("reply_too_long"));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::{future::pending, sync::Arc, time::Duration};
 use futures_util::{FutureExt, future::BoxFuture, future::select_all};
 use tokio::{
     sync::watch,
+    task::JoinSet,
     time::{Instant, timeout, timeout_at},
 };
 
@@ -45,6 +46,10 @@ struct Slot<S> {
     stamps: Vec<Stamp>,
     /// The secrets that were ever read, so that no later run repeats one that a peer echoes.
     redactor: Arc<Redactor>,
+    /// Sessions to be ended politely once the run has its outcome.
+    leaving: Vec<S>,
+    /// Those that are being ended.
+    closing: JoinSet<()>,
 }
 
 /// A session and what it was built from.
@@ -65,6 +70,25 @@ struct Rejected {
 }
 
 impl<S> Slot<S> {
+    fn new() -> Self {
+        Self {
+            warm: None,
+            deep: None,
+            rejected: None,
+            stamps: Vec::new(),
+            redactor: Arc::default(),
+            leaving: Vec::new(),
+            closing: JoinSet::new(),
+        }
+    }
+
+    /// One that may still owe us an answer cannot be ended politely.
+    fn retire(&mut self, session: Session<S>, failure: &Failure) {
+        if !matches!(failure.kind, FailureKind::Timeout | FailureKind::ConnectionLost) {
+            self.leaving.push(session.inner);
+        }
+    }
+
     /// The rejection that forbids another attempt, and for how long; none once a file has changed.
     fn paused(&mut self) -> Option<(Failure, Duration)> {
         self.rejected.take_if(|rejected| rejected.stamps.iter().any(Stamp::changed));
@@ -89,8 +113,7 @@ impl<S> Session<S> {
 
 impl<B: Backend> Asker<B> {
     pub(crate) fn new(backend: B, options: Options) -> Self {
-        let slot = Slot { warm: None, deep: None, rejected: None, stamps: Vec::new(), redactor: Arc::default() };
-        Self { backend, options, slot: tokio::sync::Mutex::new(slot), idle: watch::Sender::default() }
+        Self { backend, options, slot: tokio::sync::Mutex::new(Slot::new()), idle: watch::Sender::default() }
     }
 
     /// A run from its first to its last step. Whatever it leaves in the slot may be used again.
@@ -107,7 +130,7 @@ impl<B: Backend> Asker<B> {
                 return Ok(reached);
             }
             reconnected = true;
-            // Another server, or the same one in another state, may answer from here on.
+            // Another server may answer now.
             slot.deep = None;
         }
         self.mind_rejection(run, slot).await?;
@@ -120,7 +143,7 @@ impl<B: Backend> Asker<B> {
                 Ok(Reached { depth, reconnected })
             }
             Err(failure) => {
-                self.retire(session, &failure, run).await;
+                slot.retire(session, &failure);
                 Err(failure)
             }
         }
@@ -144,10 +167,11 @@ impl<B: Backend> Asker<B> {
                 return Ok(None);
             }
             Err(failure) => {
-                self.retire(session, &failure, run).await;
+                slot.retire(session, &failure);
                 return Err(failure);
             }
         };
+        let phases = run.seen().phases;
         let renewed = match self.is_due(&session) {
             false => Ok(None),
             true => match slot.paused() {
@@ -155,13 +179,15 @@ impl<B: Backend> Asker<B> {
                 None => self.open(run, slot).await.map(Some),
             },
         };
+        // The question went by the warm session, and so the phases are those of a warm run.
         run.seen().session = Some(SessionKind::Warm);
+        run.seen().phases = phases;
         match renewed {
             Ok(None) => slot.warm = Some(session),
             Ok(Some(fresh)) => {
                 slot.rejected = None;
                 slot.warm = Some(fresh);
-                self.close_politely(session.inner, run).await;
+                slot.leaving.push(session.inner);
             }
             Err(failure) => {
                 slot.mind(&failure, run);
@@ -255,30 +281,23 @@ impl<B: Backend> Asker<B> {
         Err(rejection)
     }
 
-    async fn retire(&self, session: Session<B::Session>, failure: &Failure, run: &Run) {
-        // One that may still owe us an answer cannot be ended politely.
-        if !matches!(failure.kind, FailureKind::Timeout | FailureKind::ConnectionLost) {
-            self.close_politely(session.inner, run).await;
-        }
-    }
-
-    /// Ends a session of a run, inside its deadline, and keeps that out of its duration.
-    async fn close_politely(&self, session: B::Session, run: &Run) {
-        let since = Instant::now();
-        self.close_within(session, CLOSE_BUDGET.min(run.remaining())).await;
-        run.seen().phases.add(Phase::Close, since.elapsed());
-    }
-
-    async fn close_within(&self, session: B::Session, budget: Duration) {
-        if timeout(budget, self.backend.close(session)).await.is_err() {
-            tracing::debug!(backend = B::KIND, "the server did not end the session in time");
+    /// Ends sessions beside the run: a server that dawdles over it delays no outcome.
+    fn see_off(self: &Arc<Self>, slot: &mut Slot<B::Session>) {
+        while slot.closing.try_join_next().is_some() {}
+        for session in std::mem::take(&mut slot.leaving) {
+            let asker = Arc::clone(self);
+            slot.closing.spawn(async move {
+                if timeout(CLOSE_BUDGET, asker.backend.close(session)).await.is_err() {
+                    tracing::debug!(backend = B::KIND, "the server did not end the session in time");
+                }
+            });
         }
     }
 
     /// Sums a run up.
     fn outcome(&self, run: &mut Run, result: Result<Reached, Failure>) -> Outcome {
+        let duration = run.elapsed();
         let phases = run.seen().phases;
-        let duration = run.elapsed().saturating_sub(phases.get(Phase::Close).unwrap_or_default());
         let notes = &mut run.notes;
         let (failure, depth, reconnected) = match result {
             Ok(reached) => (None, Some(reached.depth), reached.reconnected),
@@ -385,14 +404,15 @@ impl<B: Backend> Probe for Asker<B> {
                 slot.deep = None;
                 slot.mind(failure, &run);
             }
+            let outcome = self.outcome(&mut run, result);
             slot.redactor = run.redactor();
             if !self.keeps(&run)
                 && let Some(session) = slot.warm.take()
             {
-                self.close_politely(session.inner, &run).await;
+                slot.leaving.push(session.inner);
             }
-            let outcome = self.outcome(&mut run, result);
             self.watch_idle(slot.warm.as_ref());
+            self.see_off(&mut slot);
             outcome
         })
     }
@@ -423,8 +443,10 @@ impl<B: Backend> Probe for Asker<B> {
             let Ok(mut slot) = timeout(CLOSE_BUDGET, self.slot.lock()).await else { return };
             self.watch_idle(None);
             if let Some(session) = slot.warm.take() {
-                self.close_within(session.inner, CLOSE_BUDGET).await;
+                slot.leaving.push(session.inner);
             }
+            self.see_off(&mut slot);
+            while slot.closing.join_next().await.is_some() {}
         })
     }
 }
