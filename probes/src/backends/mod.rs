@@ -4,6 +4,8 @@ use crate::registry::Registration;
 
 #[cfg(feature = "http")]
 pub mod http;
+#[cfg(feature = "memcached")]
+pub mod memcached;
 #[cfg(feature = "nats")]
 pub mod nats;
 #[cfg(feature = "postgres")]
@@ -23,4 +25,4 @@ macro_rules! row {
 }
 
 pub(crate) const TABLE: &[Registration] =
-    &[row!("http", http::Http), row!("nats", nats::Nats), row!("postgres", postgres::Postgres), row!("redis", redis::Redis)];
+    &[row!("http", http::Http), row!("memcached", memcached::Memcached), row!("nats", nats::Nats), row!("postgres", postgres::Postgres), row!("redis", redis::Redis)];
