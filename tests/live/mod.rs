@@ -1,3 +1,4 @@
 //! Real servers, well and sick: started here, on free ports, in private folders.
 
+mod nats;
 mod redis;

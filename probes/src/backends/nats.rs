@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use crate::{
     address::{Address, Credentials, checked},
     backend::{Backend, ConfigError},
-    failure::{Failure, FailureKind},
+    failure::{Failure, FailureKind, FaultDomain},
     finding::Finding,
     manual::{CodeRow, FactRow, FindingRow, LevelRow, Manual},
     run::{Phase, Run},
@@ -179,7 +179,10 @@ url = "nats://localhost:4222"
         if self.target.upgrade {
             stream = self.upgrade(stream, &greeting, run).await?;
         } else if self.target.tls.is_none() && greeting.info.tls_required {
-            return Err(Failure::server("Secure Connection - TLS Required", ""));
+            return Err(Failure::new(FailureKind::Tls, "the server requires TLS")
+                .with_code("tls_expected")
+                .with_remedy("Use `tls://`.")
+                .with_domain(FaultDomain::Probe));
         }
         let info = greeting.info.clone();
         run.fact("server_name", info.server_name.as_str());
