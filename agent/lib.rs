@@ -4,3 +4,6 @@ pub mod catalog;
 pub mod document;
 pub mod judge;
 pub mod snapshot;
+
+#[cfg(test)]
+mod testing;

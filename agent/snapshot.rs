@@ -102,14 +102,12 @@ impl Snapshot {
     /// has to show them: none of them healthy when `stale`, and never ready.
     #[must_use]
     pub fn withdrawn(&self, stale: bool, reason: &str, at: Timestamp) -> Self {
-        let standings: Vec<_> = match stale {
-            true => self.standings.iter().map(|standing| Arc::new(standing.outdated(at))).collect(),
-            false => self.standings.clone(),
+        let standings = if stale {
+            self.standings.iter().map(|standing| Arc::new(standing.outdated(at))).collect()
+        } else {
+            self.standings.clone()
         };
-        let status = match stale {
-            true => Status::Unhealthy,
-            false => self.aggregate.status,
-        };
+        let status = if stale { Status::Unhealthy } else { self.aggregate.status };
         Self {
             revision: self.revision,
             generation: self.generation,
@@ -133,11 +131,7 @@ impl Standing {
     #[must_use]
     pub fn outdated(&self, at: Timestamp) -> Self {
         let mut next = self.successor();
-        if next.status != ViewStatus::Stale {
-            next.status = ViewStatus::Stale;
-            next.since = at;
-            next.tally.transitions[ViewStatus::Stale as usize] += 1;
-        }
+        next.show(ViewStatus::Stale, at);
         next
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use probity_probes::{Failure, Finding, Outcome, Status};
+use probity_probes::{Failure, Finding, Outcome, Status, Value};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -126,8 +126,6 @@ pub struct Identity {
 pub(super) struct Memory {
     /// The latest verdict; none until there was one. `stale` hides it without forgetting it.
     pub(super) verdict: Option<Status>,
-    /// Whether it ever answered well: ends the grace.
-    pub(super) answered: bool,
     /// Consecutive failures.
     pub(super) failures: u32,
     /// Consecutive successes.
@@ -173,6 +171,36 @@ impl Standing {
         let mut next = self.successor();
         next.tally.skipped += skipped;
         next
+    }
+
+    /// Shows a status from now on.
+    pub(crate) fn show(&mut self, status: ViewStatus, at: Timestamp) {
+        if self.status != status {
+            self.status = status;
+            self.since = at;
+            self.tally.transitions[status as usize] += 1;
+        }
+    }
+
+    /// Notes what a run learned of the peer's name and role.
+    pub(super) fn recognise(&mut self, outcome: &Outcome) {
+        let fact = |name: &str, known: &Option<String>| match outcome.facts.get(name) {
+            Some(value) => Some(value.to_string()),
+            None => known.clone(),
+        };
+        let known = &self.identity;
+        let is_news = |name: &str, known: &Option<String>| match (outcome.facts.get(name), known) {
+            (Some(Value::Text(text)), Some(known)) => text != known,
+            (Some(_), _) => true,
+            (None, _) => false,
+        };
+        if is_news("version", &known.version) || is_news("role", &known.role) || is_news("mode", &known.mode) {
+            self.identity = Arc::new(Identity {
+                version: fact("version", &known.version),
+                role: fact("role", &known.role),
+                mode: fact("mode", &known.mode),
+            });
+        }
     }
 
     /// Whether a verdict was ever reached.
