@@ -3,7 +3,10 @@
 pub mod catalog;
 pub mod document;
 pub mod judge;
+pub mod keeper;
+pub mod scheduler;
 pub mod snapshot;
+pub mod vitals;
 
 #[cfg(test)]
 mod testing;
