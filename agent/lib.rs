@@ -1,3 +1,12 @@
 //! The Probity agent: when probes run, what their outcomes mean, and how that is shown.
 
 pub mod catalog;
+pub mod document;
+pub mod judge;
+pub mod keeper;
+pub mod scheduler;
+pub mod snapshot;
+pub mod vitals;
+
+#[cfg(test)]
+mod testing;
