@@ -1,2 +1,10 @@
-//! .
-fn main() {}
+//! The agent: arguments, run, exit code.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    probity::commands::run(|plan| {
+        println!("{} dependencies", plan.dependencies.len());
+        ExitCode::SUCCESS
+    })
+}

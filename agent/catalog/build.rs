@@ -78,29 +78,51 @@ pub(super) struct Draft<'a> {
     /// The schema of the whole entry.
     pub(super) schema: &'a Value,
     pub(super) twin: Twin,
-    pub(super) defaults: &'a Value,
+    pub(super) defaults: &'a Defaults<'a>,
     pub(super) readiness: Readiness,
+}
+
+/// What `[defaults]` says, over what is built in.
+pub(super) struct Defaults<'a> {
+    section: Option<&'a Section<'a>>,
+    values: Value,
+}
+
+impl<'a> Defaults<'a> {
+    pub(super) fn new(section: Option<&'a Section<'a>>, written: &Value) -> Self {
+        let mut values = json!(CommonKeys::default());
+        lay_over(&mut values, written);
+        Self { section, values }
+    }
+}
+
+/// Sets every key of one table in another, and goes into tables that both have.
+fn lay_over(below: &mut Value, above: &Value) {
+    for (key, value) in above.as_object().into_iter().flatten() {
+        match below.get_mut(key) {
+            Some(known) if known.is_object() && value.is_object() => lay_over(known, value),
+            _ => below[key] = value.clone(),
+        }
+    }
 }
 
 impl Draft<'_> {
     /// Splits the agent's keys from the backend's, holds the rules between keys, and builds the probe.
     pub(super) fn build(mut self, walk: &mut Walk<'_>) -> Option<DependencyPlan> {
-        let before = walk.mistakes.len();
-        let header = Place::new(self.section.file, self.section.header.clone());
+        let sound = walk.mistakes.is_empty();
         let (common, own) = match self.split() {
             Ok(halves) => halves,
-            Err(why) => {
-                walk.mistakes.push(Mistake { place: Some(header), ..why });
+            Err(mistake) => {
+                walk.mistakes.push(mistake);
                 return None;
             }
         };
         self.check_times(&common, walk);
         self.check_labels(&own, walk);
         self.check_tls_files(walk);
-        if walk.mistakes.len() > before {
-            return None;
+        if sound && walk.mistakes.is_empty() {
+            self.warn(&common, walk);
         }
-        self.warn(&common, walk);
         let options = Options {
             depth: common.depth,
             deep_interval: common.deep_interval.0,
@@ -114,10 +136,13 @@ impl Draft<'_> {
         let probe = match self.entry.build(self.twin.value.take(), options) {
             Ok(probe) => probe,
             Err(error) => {
-                self.blame(error, walk);
+                self.blame(error, sound, walk);
                 return None;
             }
         };
+        if !walk.mistakes.is_empty() {
+            return None;
+        }
         let resolved = self.resolve(&common, &own);
         Some(DependencyPlan {
             name: Arc::from(self.section.name.as_str()),
@@ -140,7 +165,7 @@ impl Draft<'_> {
     /// Takes the agent's keys out of the value; what stays is the backend's.
     fn split(&mut self) -> Result<(CommonKeys, OwnKeys), Mistake> {
         let header = || Place::new(self.section.file, self.section.header.clone());
-        let mut common = self.defaults.clone();
+        let mut common = self.defaults.values.clone();
         let mut own = Map::new();
         if let Some(value) = self.twin.value.as_object_mut() {
             for key in rules::properties(&rules::schema_of::<OwnKeys>()).into_iter().flatten().map(|(key, _)| key) {
@@ -167,27 +192,35 @@ impl Draft<'_> {
 
     fn check_times(&self, common: &CommonKeys, walk: &mut Walk<'_>) {
         let table = &self.section.table;
-        let interval = find(table, "interval");
-        let timeout = find(table, "timeout");
-        let header = self.section.header.clone();
-        if !(SHORTEST_INTERVAL..=LONGEST_INTERVAL).contains(&common.interval) {
-            let at = interval.clone().unwrap_or(header);
-            walk.mistake(at, format!("`interval` must be between {SHORTEST_INTERVAL} and {LONGEST_INTERVAL}"));
+        let is_spoiled = |key: &str| get(table, key).is_some() && self.twin.shown.get(key).is_none();
+        if is_spoiled("interval") || is_spoiled("timeout") {
             return;
         }
-        if common.timeout < SHORTEST_TIMEOUT {
-            let at = timeout.unwrap_or(header);
-            walk.mistake(at, format!("`timeout` must be at least {SHORTEST_TIMEOUT}"));
-            return;
-        }
-        if common.timeout >= common.interval {
-            let title = format!("`timeout` ({}) must be shorter than `interval` ({})", common.timeout, common.interval);
-            let label = match (&timeout, &interval) {
-                (None, Some(_)) => format!("`timeout` is {} here", common.timeout),
-                _ => format!("`interval` is {}", common.interval),
+        let header = Place::new(self.section.file, self.section.header.clone());
+        // Where it is written: here, in [defaults], nowhere.
+        let written = |key: &str| {
+            let here = find(table, key).map(|span| Place::new(self.section.file, span));
+            let above = || self.defaults.section.and_then(|section| Some(Place::new(section.file, find(&section.table, key)?)));
+            here.map(|place| (true, place)).or_else(|| above().map(|place| (false, place)))
+        };
+        let place = |key: &str| written(key).map(|(_, place)| place);
+        let CommonKeys { interval, timeout, .. } = *common;
+        let mistake = if !(SHORTEST_INTERVAL..=LONGEST_INTERVAL).contains(&interval) {
+            let title = format!("`interval` must be between {SHORTEST_INTERVAL} and {LONGEST_INTERVAL}");
+            Mistake::at(place("interval").unwrap_or(header), title)
+        } else if timeout < SHORTEST_TIMEOUT {
+            Mistake::at(place("timeout").unwrap_or(header), format!("`timeout` must be at least {SHORTEST_TIMEOUT}"))
+        } else if timeout >= interval {
+            let title = format!("`timeout` ({timeout}) must be shorter than `interval` ({interval})");
+            let (key, other, value) = match (written("timeout"), written("interval")) {
+                (Some((true, _)), _) | (Some(_), None | Some((false, _))) => ("timeout", "interval", interval),
+                _ => ("interval", "timeout", timeout),
             };
-            walk.mistake(timeout.or(interval).unwrap_or(header), title).label = label;
-        }
+            Mistake::at(place(key).unwrap_or(header), title).label(format!("`{other}` is {value}"))
+        } else {
+            return;
+        };
+        walk.mistakes.push(mistake);
     }
 
     fn check_labels(&self, own: &OwnKeys, walk: &mut Walk<'_>) {
@@ -232,9 +265,17 @@ impl Draft<'_> {
         }
     }
 
-    /// Puts the backend's complaint where its key stands.
-    fn blame(&self, error: ConfigError, walk: &mut Walk<'_>) {
-        let at = find_nearest(&self.section.table, &error.key).unwrap_or_else(|| self.section.header.clone());
+    /// Puts the backend's complaint where its key stands. In an entry that has other mistakes it may be
+    /// their consequence, and counts only when its own key is sound.
+    fn blame(&self, error: ConfigError, sound: bool, walk: &mut Walk<'_>) {
+        let found = find_nearest(&self.section.table, &error.key);
+        let spoiled = |span: &Range<usize>| {
+            walk.mistakes.iter().filter_map(|mistake| mistake.place.as_ref()).any(|place| span.contains(&place.start))
+        };
+        if !sound && found.as_ref().is_none_or(spoiled) {
+            return;
+        }
+        let at = found.unwrap_or_else(|| self.section.header.clone());
         let mut message = error.message;
         for secret in walk.secrets.iter().filter(|secret| secret.len() >= 3) {
             message = message.replace(secret.as_str(), "[secret]");
@@ -245,22 +286,9 @@ impl Draft<'_> {
     /// The whole entry with every default, as it may be shown.
     fn resolve(&mut self, common: &CommonKeys, own: &OwnKeys) -> Value {
         let mut shown = self.twin.shown.take();
-        if let Some(shown) = shown.as_object_mut() {
-            let written = json!({ "own": own, "common": common });
-            for half in ["own", "common"] {
-                for (key, value) in written[half].as_object().into_iter().flatten() {
-                    match (shown.get_mut(key), value) {
-                        (Some(Value::Object(known)), Value::Object(set)) => {
-                            known.extend(set.iter().map(|(key, value)| (key.clone(), value.clone())));
-                        }
-                        _ => {
-                            shown.insert(key.clone(), value.clone());
-                        }
-                    }
-                }
-            }
-            shown["degraded"]["latency"] = json!(common.degraded.latency.unwrap_or(Span(self.entry.latency)));
-        }
+        lay_over(&mut shown, &json!(own));
+        lay_over(&mut shown, &json!(common));
+        shown["degraded"]["latency"] = json!(common.degraded.latency.unwrap_or(Span(self.entry.latency)));
         fill(&mut shown, self.schema);
         shown
     }
@@ -314,20 +342,6 @@ fn find_nearest(table: &DeTable<'_>, path: &str) -> Option<Range<usize>> {
         }
         path = path.rsplit_once('.')?.0;
     }
-}
-
-/// For tests and defaults: the keys of `[defaults]` over the built-in ones.
-pub(super) fn with_defaults(written: &Value) -> Value {
-    let mut common = json!(CommonKeys::default());
-    for (key, value) in written.as_object().into_iter().flatten() {
-        match (common.get_mut(key), value) {
-            (Some(Value::Object(known)), Value::Object(set)) => {
-                known.extend(set.iter().map(|(key, value)| (key.clone(), value.clone())));
-            }
-            _ => common[key] = value.clone(),
-        }
-    }
-    common
 }
 
 /// The value at a key of a table.

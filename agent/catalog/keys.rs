@@ -12,7 +12,6 @@ use super::plan::{Criticality, Readiness};
 /// The `[agent]` table: the agent itself.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the catalog")]
 pub(crate) struct AgentKeys {
     /// Name of this agent in documents; the name of the machine unless given.
     #[schemars(length(min = 1, max = 128))]

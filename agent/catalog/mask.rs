@@ -174,8 +174,8 @@ impl Mask<'_> {
                 }
                 _ => {}
             }
-            let length = rest.find(|c: char| matches!(c, '=' | ':' | ' ' | '\t')).unwrap_or(rest.len());
-            let length = if rest.starts_with(['"', '\'']) { string(rest).map_or(length, |string| string.len()) } else { length };
+            let length = rest.find(['=', ':', ' ', '\t']).unwrap_or(rest.len());
+            let length = if rest.starts_with(['"', '\'']) { string(rest).map_or(length, str::len) } else { length };
             let key = rest[..length.min(rest.len())].trim_matches(['"', '\'']);
             let value = rest[length..].trim_start_matches([' ', '\t', '=', ':']);
             let guess = match (inside.last().copied().unwrap_or(Guess::Plain), self.guess_path(key)) {

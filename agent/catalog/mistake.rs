@@ -20,7 +20,7 @@ pub(super) struct Mistake {
     /// Below the line.
     pub(super) help: Option<String>,
     /// A second place that has to do with it, and why.
-    pub(super) other: Option<(Place, String)>,
+    pub(super) other: Option<Box<(Place, String)>>,
 }
 
 impl Mistake {
@@ -56,7 +56,7 @@ impl Mistake {
 
     /// With a second place.
     pub(super) fn beside(mut self, place: Place, words: impl Into<String>) -> Self {
-        self.other = Some((place, words.into()));
+        self.other = Some(Box::new((place, words.into())));
         self
     }
 }
@@ -93,14 +93,14 @@ impl Mistakes {
     #[must_use]
     pub fn render(&self, coloured: bool) -> String {
         let renderer = if coloured { Renderer::styled() } else { Renderer::plain() }.term_width(100);
-        let rendered: Vec<_> = self.list.iter().map(|mistake| renderer.render(&[self.group(mistake)])).collect();
-        rendered.join("\n\n")
+        let texts: Vec<_> = self.list.iter().map(|mistake| renderer.render(&[self.group(mistake)])).collect();
+        texts.join("\n\n")
     }
 
     fn group<'a>(&'a self, mistake: &'a Mistake) -> Group<'a> {
         let mut group = Group::with_title(Level::ERROR.primary_title(&*mistake.title));
         if let Some((place, file)) = mistake.place.as_ref().and_then(|place| Some((place, self.files.get(place.file)?))) {
-            let other = mistake.other.as_ref().filter(|(other, _)| other.file == place.file);
+            let other = mistake.other.as_deref().filter(|(other, _)| other.file == place.file);
             let mut snippet = snippet(file, place, AnnotationKind::Primary, &mistake.label);
             if let Some((other, words)) = other {
                 snippet =
@@ -108,7 +108,7 @@ impl Mistakes {
             }
             group = group.element(snippet);
         }
-        if let Some((other, words)) = &mistake.other
+        if let Some((other, words)) = mistake.other.as_deref()
             && mistake.place.as_ref().is_none_or(|place| place.file != other.file)
             && let Some(file) = self.files.get(other.file)
         {

@@ -23,7 +23,7 @@ use toml::de::DeValue;
 
 pub use self::mistake::Mistakes;
 use self::{
-    build::{Draft, bad_name},
+    build::{Defaults, Draft, bad_name},
     expand::Environment,
     file::{Document, Section},
     keys::AgentKeys,
@@ -88,24 +88,19 @@ impl<'a> Loader<'a> {
 
     fn load(mut self) -> Result<Plan, Mistakes> {
         let mut document = Document::parse(self.files);
-        self.mistakes.append(&mut document.mistakes);
         let keys = self.agent(document.agent.as_ref());
         let defaults = self.defaults(document.defaults.as_ref());
         let mut dependencies = Vec::new();
         for section in &document.dependencies {
             dependencies.extend(self.dependency(section, &keys, &defaults, document.is_broken()));
         }
-        if document.dependencies.is_empty() && self.mistakes.is_empty() {
+        let mut mistakes = std::mem::take(&mut document.mistakes);
+        mistakes.extend(self.mistakes.drain(..).filter(|mistake| !document.is_doubtful(mistake)));
+        if document.dependencies.is_empty() && mistakes.is_empty() {
             let path = self.files.first().map(|file| file.path.display().to_string()).unwrap_or_default();
-            self.mistakes.push(
-                Mistake::general(format!("{path} declares no dependency")).help("add at least one [dependencies.NAME]"),
-            );
+            let mistake = Mistake::general(format!("{path} declares no dependency"));
+            mistakes.push(mistake.help("add at least one [dependencies.NAME]"));
         }
-        let (doubtful, mistakes): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.mistakes).into_iter().partition(|mistake| {
-                !mistake.title.starts_with("this is not TOML") && document.is_doubtful(mistake)
-            });
-        drop(doubtful);
         if !mistakes.is_empty() {
             return Err(Mistakes::new(self.shown(), mistakes));
         }
@@ -115,7 +110,7 @@ impl<'a> Loader<'a> {
     fn agent(&mut self, section: Option<&Section<'_>>) -> AgentKeys {
         let Some(section) = section else { return AgentKeys::default() };
         let mut walk = self.walk(section, Where::Agent);
-        let twin = walk.table(&section.table, &rules::schema_of::<AgentKeys>(), section.header.clone(), "");
+        let twin = walk.table(&section.table, &schema::agent(), section.header.clone(), "");
         self.absorb(walk, "[agent]");
         let header = Place::new(section.file, section.header.clone());
         match twin.map(|twin| build::read(twin.value, header)) {
@@ -129,19 +124,19 @@ impl<'a> Loader<'a> {
         }
     }
 
-    fn defaults(&mut self, section: Option<&Section<'_>>) -> Value {
-        let Some(section) = section else { return build::with_defaults(&Value::Null) };
+    fn defaults<'s>(&mut self, section: Option<&'s Section<'s>>) -> Defaults<'s> {
+        let Some(section) = section else { return Defaults::new(None, &Value::Null) };
         let mut walk = self.walk(section, Where::Dependency);
-        let twin = walk.table(&section.table, &rules::schema_of::<keys::CommonKeys>(), section.header.clone(), "");
+        let twin = walk.sound_part(&section.table, &schema::common(), section.header.clone(), "");
         self.absorb(walk, "[defaults]");
-        build::with_defaults(&twin.map(|twin| twin.value).unwrap_or_default())
+        Defaults::new(Some(section), &twin.value)
     }
 
     fn dependency(
         &mut self,
         section: &Section<'_>,
         keys: &AgentKeys,
-        defaults: &Value,
+        defaults: &Defaults<'_>,
         broken: bool,
     ) -> Option<DependencyPlan> {
         let mut walk = self.walk(section, Where::Dependency);
@@ -159,15 +154,15 @@ impl<'a> Loader<'a> {
     fn planned(
         &self,
         section: &Section<'_>,
-        defaults: &Value,
+        defaults: &Defaults<'_>,
         readiness: Readiness,
         broken: bool,
         walk: &mut Walk<'_>,
     ) -> Option<DependencyPlan> {
         let (kind, entry) = backend(section, walk)?;
         let schema = self.schemas.get(kind)?;
-        let twin = walk.table(&section.table, schema, section.header.clone(), "")?;
-        if broken || !walk.mistakes.is_empty() {
+        let twin = walk.sound_part(&section.table, schema, section.header.clone(), "");
+        if broken {
             return None;
         }
         Draft { section, entry, kind, schema, twin, defaults, readiness }.build(walk)

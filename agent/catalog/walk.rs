@@ -83,9 +83,15 @@ impl<'a> Walk<'a> {
         &mut self.mistakes[last]
     }
 
-    /// A table with named keys. `header` is where a missing key is reported.
+    /// A table with named keys. `header` is where a missing key is reported. `None`: there was a mistake in it.
     pub(super) fn table(&mut self, table: &DeTable<'_>, schema: &Value, header: Range<usize>, path: &str) -> Option<Twin> {
         let before = self.mistakes.len();
+        let twin = self.sound_part(table, schema, header, path);
+        (self.mistakes.len() == before).then_some(twin)
+    }
+
+    /// The same, but keeps what is sound of a table that has mistakes.
+    pub(super) fn sound_part(&mut self, table: &DeTable<'_>, schema: &Value, header: Range<usize>, path: &str) -> Twin {
         let mut value = Map::new();
         let mut shown = Map::new();
         let named = rules::properties(schema);
@@ -113,7 +119,7 @@ impl<'a> Walk<'a> {
                 self.mistake(header.clone(), format!("`{what}` is missing")).label = format!("needs `{name}`");
             }
         }
-        (self.mistakes.len() == before).then_some(Twin { value: Value::Object(value), shown: Value::Object(shown) })
+        Twin { value: Value::Object(value), shown: Value::Object(shown) }
     }
 
     fn unknown_key(&mut self, span: Range<usize>, name: &str, named: Option<&Map<String, Value>>, path: &str) {
@@ -340,7 +346,7 @@ impl<'a> Walk<'a> {
         for (what, part) in secrets_of(text, schema["x-user-is-secret"] == true) {
             self.secrets.push(text[part.clone()].to_owned());
             if expanded.is_typed(part) && !self.allow_literal_secrets {
-                self.typed_secret(span, path, &format!("{what} in this URL is typed into the catalog"));
+                self.typed_secret(span, path, &format!("{what} of this URL is typed into the catalog"));
                 return None;
             }
         }
@@ -391,14 +397,14 @@ pub(super) fn join(path: &str, name: &str) -> String {
 }
 
 /// Where secrets stand in a URL: the password, the user where that is a token, telling parameters.
-fn secrets_of(text: &str, user_is_secret: bool) -> Vec<(&'static str, Range<usize>)> {
+fn secrets_of(text: &str, user_is_secret: bool) -> Vec<(String, Range<usize>)> {
     let mut secrets = Vec::new();
     let Some(start) = text.find("://").map(|at| at + 3) else { return secrets };
     let authority = text[start..].find(['/', '?', '#']).map_or(text.len(), |length| start + length);
     if let Some(end) = text[start..authority].rfind('@').map(|length| start + length) {
         match text[start..end].find(':').map(|length| start + length + 1) {
-            Some(password) if password < end => secrets.push(("the password", password..end)),
-            None if user_is_secret && start < end => secrets.push(("the token", start..end)),
+            Some(password) if password < end => secrets.push(("the password".into(), password..end)),
+            None if user_is_secret && start < end => secrets.push(("the token".into(), start..end)),
             _ => {}
         }
     }
@@ -409,7 +415,7 @@ fn secrets_of(text: &str, user_is_secret: bool) -> Vec<(&'static str, Range<usiz
             && !value.is_empty()
         {
             let value = at + name.len() + 1..at + pair.len();
-            secrets.push(("a parameter", value));
+            secrets.push((format!("the parameter `{name}`"), value));
         }
         at += pair.len() + 1;
     }
