@@ -9,16 +9,19 @@ use crate::catalog::DEFAULT_PATH;
 
 const EXAMPLES: &str = "\
 Examples:
-  probity                                    run the agent on ./probe-catalog.toml
-  probity --check                            ask everything once, report, exit
-  probity --check --wait 60s --only orders-db   wait until it is ready
-  probity --check --format json | jq .ready  the same for machines
-  probity validate --catalog /etc/probity    every mistake of a catalog in one go
-  probity health                             ask the agent that runs here
+  probity                                  run the agent on ./probe-catalog.toml
+  probity --check                          ask everything once, report, exit
+  probity --check --wait 60s --only db     wait until one of them is ready
+  probity --check --format json | jq .ready
+  probity validate --catalog /etc/probity  all mistakes of a catalog in one go
+  probity health                           ask the agent that runs here
 
-Exit of --check: 0 ready, 1 not ready, 2 usage or catalog error, 3 degraded under
---strict, 124 --wait ran out. Exit of the agent: 0 after a clean stop, 1 it could
-not start, 2 usage or catalog error, 128 + signal when a second signal cut it short.";
+Exit codes of --check:
+  0 ready, 1 not ready, 2 usage or catalog error, 3 degraded under --strict,
+  124 --wait ran out
+Exit codes of the agent:
+  0 clean stop, 1 it could not start, 2 usage or catalog error,
+  128 + signal when a second signal cut the drain short";
 
 /// Tells truthfully and at once whether what a service depends on can serve it.
 ///
@@ -105,7 +108,7 @@ pub enum Command {
     ///
     /// For exec probes and HEALTHCHECK in images without curl.
     Health(HealthArgs),
-    /// Check the catalog without asking anyone: exit 0, or 2 with every mistake.
+    /// Check the catalog, asking no one: exit 0, or 2 with all mistakes.
     Validate,
     /// Print the catalog's JSON Schema, for editors.
     Schema,

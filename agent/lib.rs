@@ -7,6 +7,7 @@ pub mod document;
 pub mod judge;
 pub mod keeper;
 pub mod logging;
+pub mod reference;
 pub mod scheduler;
 pub mod snapshot;
 pub mod surface;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{
     keys::{AgentKeys, CommonKeys, OwnKeys},
-    rules,
+    rules::{self, Sort},
 };
 
 /// What a dependency of one backend may say: the agent's keys and the backend's own.
@@ -97,4 +97,100 @@ fn loosen(schema: &mut Value) {
         Value::Array(items) => items.iter_mut().for_each(loosen),
         _ => {}
     }
+}
+
+/// One key of a table, in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// With dots between levels.
+    pub path: String,
+    /// What may stand there.
+    pub sort: String,
+    /// What holds without it.
+    pub default: String,
+    /// Its sentence.
+    pub meaning: String,
+}
+
+/// The backend's own keys.
+#[must_use]
+pub fn own_of(entry: &Entry) -> Value {
+    rules::tidy(entry.schema().to_value())
+}
+
+/// Every key of a table, tables inside it included.
+#[must_use]
+pub fn keys(schema: &Value) -> Vec<Key> {
+    let mut keys = Vec::new();
+    collect(schema, "", &mut keys);
+    keys
+}
+
+fn collect(schema: &Value, above: &str, keys: &mut Vec<Key>) {
+    let required: Vec<_> = rules::required(schema).collect();
+    for (name, rule) in rules::properties(schema).into_iter().flatten() {
+        let path = super::walk::join(above, name);
+        if rules::properties(rule).is_some() && !rules::is_secret(rule) {
+            collect(rule, &path, keys);
+            continue;
+        }
+        let default = match rule.get("default") {
+            _ if required.contains(&name.as_str()) => "required".to_owned(),
+            Some(Value::Object(empty)) if empty.is_empty() => String::new(),
+            Some(Value::Array(empty)) if empty.is_empty() => String::new(),
+            None => String::new(),
+            Some(default) => format!("`{default}`"),
+        };
+        keys.push(Key { path, sort: sort_words(rule), default, meaning: meaning(rule) });
+    }
+}
+
+/// "duration", "`primary` or `standby`", "list of texts".
+fn sort_words(schema: &Value) -> String {
+    if rules::is_secret(schema) {
+        return "secret".into();
+    }
+    if let Some(words) = rules::words(schema) {
+        return rules::one_of(&words.iter().map(|word| format!("`\"{word}\"`")).collect::<Vec<_>>());
+    }
+    if let Some(branches) = rules::branches(schema) {
+        return rules::one_of(&branches.iter().map(sort_words).collect::<Vec<_>>());
+    }
+    match rules::sort(schema) {
+        Sort::Text => match schema["format"].as_str() {
+            Some("duration") => "duration",
+            Some("uri") => "URL",
+            Some("socket-address") => "address and port",
+            _ => "text",
+        }
+        .into(),
+        Sort::Whole => format!("whole number{}", bounds(schema)),
+        Sort::Number => format!("number{}", bounds(schema)),
+        Sort::Switch => "`true` or `false`".into(),
+        Sort::List => format!("list of: {}", sort_words(&schema["items"])),
+        Sort::Table => format!("table of: {}", sort_words(&schema["additionalProperties"])),
+        Sort::Anything => "any value".into(),
+    }
+}
+
+fn bounds(schema: &Value) -> String {
+    match (schema.get("minimum"), schema.get("maximum")) {
+        (Some(least), Some(most)) => format!(", {least} to {most}"),
+        (Some(least), None) if least.as_f64() != Some(0.0) => format!(", at least {least}"),
+        (None, Some(most)) => format!(", at most {most}"),
+        _ => String::new(),
+    }
+}
+
+/// The sentence of a key, with those of its words.
+fn meaning(schema: &Value) -> String {
+    let mut meaning = schema["description"].as_str().unwrap_or_default().to_owned();
+    if rules::words(schema).is_some() {
+        for branch in rules::branches(schema).into_iter().flatten() {
+            if let (Some([word]), Some(sentence)) = (rules::words(branch).as_deref(), branch["description"].as_str()) {
+                meaning = format!("{meaning} `{word}`: {sentence}");
+            }
+        }
+    }
+    meaning
 }

@@ -30,16 +30,19 @@ pub fn width() -> u16 {
 #[must_use]
 pub fn table(document: &Document, width: u16) -> String {
     let entries = document.dependencies.as_deref().unwrap_or_default();
+    let trouble = entries.iter().any(|entry| !troubles(entry).is_empty());
     let roomy = width >= ROOMY;
     let mut table = Table::new();
     table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
-    let mut header = vec!["name", "backend", "status", "latency", "what is wrong"];
-    if roomy {
-        header.push("what to do");
-    }
-    table.set_header(header);
+    let columns = ["name", "backend", "status", "latency", "what is wrong", "what to do"];
+    let shown = match (trouble, roomy) {
+        (false, _) => 4,
+        (true, false) => 5,
+        (true, true) => 6,
+    };
+    table.set_header(&columns[..shown]);
     for entry in entries {
-        table.add_row(row(entry, roomy));
+        table.add_row(row(entry, roomy).into_iter().take(shown));
     }
     for (index, column) in table.column_iter_mut().enumerate() {
         column.set_padding((0, 2));
@@ -66,20 +69,8 @@ pub fn table(document: &Document, width: u16) -> String {
 }
 
 fn row(entry: &DependencyEntry, roomy: bool) -> Vec<String> {
-    let mut troubles = Vec::new();
-    let mut remedies = Vec::new();
-    if let Some(failure) = &entry.failure {
-        troubles.push(failure_words(failure));
-        troubles.extend(failure.server_message.as_ref().map(|words| format!("server: {words}")));
-        remedies.push(failure.remedy.clone());
-    }
-    for finding in &entry.findings {
-        troubles.push(finding_words(finding));
-        remedies.extend(finding.remedy.as_ref().map(|remedy| remedy.clone().into_owned()));
-    }
-    if !entry.missing.is_empty() {
-        troubles.push(format!("not answered: {}", entry.missing.join(", ")));
-    }
+    let mut troubles = troubles(entry);
+    let remedies = remedies(entry);
     let mut row = vec![
         entry.name.to_string(),
         entry.backend.to_string(),
@@ -93,6 +84,20 @@ fn row(entry: &DependencyEntry, roomy: bool) -> Vec<String> {
         row.push(troubles.join("\n"));
     }
     row
+}
+
+fn troubles(entry: &DependencyEntry) -> Vec<String> {
+    let failure = entry.failure.as_ref();
+    let words = failure.and_then(|failure| failure.server_message.as_ref()).map(|words| format!("server: {words}"));
+    let missing = (!entry.missing.is_empty()).then(|| format!("not answered: {}", entry.missing.join(", ")));
+    let findings = entry.findings.iter().map(finding_words);
+    failure.map(failure_words).into_iter().chain(words).chain(findings).chain(missing).collect()
+}
+
+fn remedies(entry: &DependencyEntry) -> Vec<String> {
+    let failure = entry.failure.iter().map(|failure| failure.remedy.clone());
+    let findings = entry.findings.iter().filter_map(|finding| finding.remedy.as_ref().map(ToString::to_string));
+    failure.chain(findings).collect()
 }
 
 /// "auth: the password was rejected (code 28P01)".
