@@ -6,6 +6,7 @@ pub mod judge;
 pub mod keeper;
 pub mod scheduler;
 pub mod snapshot;
+pub mod surface;
 pub mod vitals;
 
 #[cfg(test)]

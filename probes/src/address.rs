@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 use url::Url;
 
-use crate::secret::Secret;
+use crate::{backend::ConfigError, secret::Secret, tls::TlsConfig, wire::dial::Target};
 
 /// One place to connect to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,10 +122,57 @@ impl Address {
         }
     }
 
+    /// User name and password, from the URL or from keys of their own, but not from both.
+    ///
+    /// # Errors
+    /// The key that says again what the URL says already.
+    pub fn credentials(&self, username: Option<String>, password: Option<Secret>) -> Result<Credentials, ConfigError> {
+        let again = |key: &'static str, there: bool| match there {
+            true => Err(ConfigError::new(key, format!("`{key}` is given here and in the URL; keep one of them"))),
+            false => Ok(()),
+        };
+        again("username", username.is_some() && self.user.is_some())?;
+        again("password", password.is_some() && self.password.is_some())?;
+        Ok(Credentials { user: username.or_else(|| self.user.clone()), password: password.or_else(|| self.password.clone()) })
+    }
+
+    /// Where it is and how TLS is done, for protocols whose scheme says whether they begin with TLS.
+    ///
+    /// # Errors
+    /// No host, or TLS settings for a scheme without TLS.
+    pub fn target(&self, default_port: u16, tls_scheme: bool, tls: Option<TlsConfig>) -> Result<Target, ConfigError> {
+        let endpoint = self.endpoint(default_port).map_err(ConfigError::at("url"))?;
+        match (tls_scheme, tls) {
+            (true, tls) => Ok(Target::tls(endpoint, checked(tls.unwrap_or_default())?)),
+            (false, None) => Ok(Target::plain(endpoint)),
+            (false, Some(_)) => Err(ConfigError::new("tls", format!("`tls` is set, but `{}://` is plain text", self.scheme()))),
+        }
+    }
+
     /// The URL as given, but for user name and password.
     #[must_use]
     pub fn url(&self) -> &Url {
         &self.url
+    }
+}
+
+/// Who logs in.
+#[derive(Clone, Debug, Default)]
+pub struct Credentials {
+    /// The account.
+    pub user: Option<String>,
+    /// Its password or token.
+    pub password: Option<Secret>,
+}
+
+/// TLS settings that make sense together.
+///
+/// # Errors
+/// The key at fault.
+pub fn checked(tls: TlsConfig) -> Result<TlsConfig, ConfigError> {
+    match tls.check() {
+        Ok(()) => Ok(tls),
+        Err((key, message)) => Err(ConfigError::new(key, message)),
     }
 }
 

@@ -32,22 +32,31 @@ static SHAPES: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
 
 /// The secrets of one probe, by value, so that a peer cannot echo them into our documents.
 #[derive(Default)]
-pub(crate) struct Redactor(Vec<Zeroizing<String>>);
+pub(crate) struct Redactor {
+    secrets: Vec<Zeroizing<String>>,
+    read: bool,
+}
 
 impl Redactor {
     /// From now on this value is removed wherever it appears. Short values are left alone: removing
     /// every "a" would make messages useless without hiding anything.
     pub(crate) fn learn(&mut self, secret: &str) {
-        if secret.len() >= 4 && !self.0.iter().any(|known| **known == *secret) {
-            self.0.push(Zeroizing::new(secret.to_owned()));
+        self.read = true;
+        if secret.len() >= 4 && !self.secrets.iter().any(|known| **known == *secret) {
+            self.secrets.push(Zeroizing::new(secret.to_owned()));
         }
+    }
+
+    /// Whether any secret was read.
+    pub(crate) fn knows_secrets(&self) -> bool {
+        self.read
     }
 
     /// One line of at most 256 bytes without secrets.
     pub(crate) fn clean(&self, text: &str) -> String {
         // A peer may send megabytes; what is looked at stays bounded, with room for what is removed.
         let mut text = Cow::Borrowed(head(text, 4 * MESSAGE_LIMIT));
-        for secret in &self.0 {
+        for secret in &self.secrets {
             if text.contains(secret.as_str()) {
                 text = Cow::Owned(text.replace(secret.as_str(), MASK));
             }
@@ -63,7 +72,7 @@ impl Redactor {
 
 impl std::fmt::Debug for Redactor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Redactor({} secrets)", self.0.len())
+        write!(f, "Redactor({} secrets)", self.secrets.len())
     }
 }
 

@@ -153,9 +153,9 @@ impl Phases {
         self.0[phase as usize]
     }
 
-    /// Sets the duration of a phase.
-    pub fn set(&mut self, phase: Phase, duration: Duration) {
-        self.0[phase as usize] = Some(duration);
+    /// Adds to the duration of a phase, which may happen in several steps.
+    pub fn add(&mut self, phase: Phase, duration: Duration) {
+        *self.0[phase as usize].get_or_insert(Duration::ZERO) += duration;
     }
 
     /// The phases that happened, in order.
@@ -324,9 +324,20 @@ impl Run {
         phase: Phase,
         step: impl Future<Output = Result<T, E>>,
     ) -> Result<T, Failure> {
+        if let Some(outer) = self.phase_now() {
+            // A step inside another one, such as a second dial for a deep question, is part of that.
+            let answer = timeout_at(self.deadline, step).await;
+            let result = answer.map_or_else(|_| Err(overdue(phase)), |result| result.map_err(Into::into));
+            return result.map_err(|failure| self.stamp(outer, failure));
+        }
         self.enter(phase);
         let answer = timeout_at(self.deadline, step).await;
         self.settle(phase, answer)
+    }
+
+    /// The phase that is going on.
+    pub(crate) fn phase_now(&self) -> Option<Phase> {
+        self.seen().phase.map(|(phase, _)| phase)
     }
 
     /// Like [`Run::phase`], with a budget that may be shorter than the rest of the run.
@@ -355,7 +366,7 @@ impl Run {
     ) -> Result<T, Failure> {
         let mut seen = self.seen();
         if let Some((phase, since)) = seen.phase.take() {
-            seen.phases.set(phase, since.elapsed());
+            seen.phases.add(phase, since.elapsed());
         }
         drop(seen);
         let result = answer.map_or_else(|_| Err(overdue(phase)), |result| result.map_err(Into::into));

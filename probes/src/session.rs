@@ -40,6 +40,8 @@ struct Slot<S> {
     warm: Option<Session<S>>,
     deep: Option<(Instant, Notes)>,
     rejected: Option<Rejected>,
+    /// The files that the last opening read.
+    stamps: Vec<Stamp>,
 }
 
 /// A session and what it was built from.
@@ -59,6 +61,16 @@ struct Rejected {
     failure: Failure,
 }
 
+impl<S> Slot<S> {
+    /// Rejected credentials are not tried again before their time. Without credentials nothing can be locked out.
+    fn mind(&mut self, failure: &Failure, run: &Run) {
+        let replayed = self.rejected.as_ref().is_some_and(|rejected| rejected.next > Instant::now());
+        if failure.kind == FailureKind::Auth && !replayed && run.redactor.knows_secrets() {
+            self.rejected = Some(Rejected::again(self.rejected.take(), self.stamps.clone(), failure));
+        }
+    }
+}
+
 impl<S> Session<S> {
     fn is_lost(&self) -> bool {
         self.connections.iter().any(|connection| connection.watch.is_closed())
@@ -67,7 +79,7 @@ impl<S> Session<S> {
 
 impl<B: Backend> Asker<B> {
     pub(crate) fn new(backend: B, options: Options) -> Self {
-        let slot = Slot { warm: None, deep: None, rejected: None };
+        let slot = Slot { warm: None, deep: None, rejected: None, stamps: Vec::new() };
         Self { backend, options, slot: tokio::sync::Mutex::new(slot), idle: Mutex::default() }
     }
 
@@ -114,7 +126,7 @@ impl<B: Backend> Asker<B> {
         run.connections.clone_from(&session.connections);
         let depth = match self.converse(&mut session, run, slot).await {
             Ok(depth) => depth,
-            Err(failure) if failure.kind == FailureKind::ConnectionLost => {
+            Err(failure) if failure.kind == FailureKind::ConnectionLost || session.is_lost() => {
                 run.notes = Notes::default();
                 run.seen().phases = crate::run::Phases::default();
                 return Ok(None);
@@ -152,20 +164,14 @@ impl<B: Backend> Asker<B> {
         let opened = self.backend.open(run).await;
         let notes = std::mem::replace(&mut run.notes, before);
         let stamps = std::mem::take(&mut run.stamps);
+        slot.stamps.clone_from(&stamps);
         match opened {
             Ok(inner) => {
-                slot.rejected = None;
                 let connections = run.connections.clone();
                 Ok(Session { inner, opened: Instant::now(), notes, stamps, connections })
             }
-            Err(failure) => {
-                // A backend that forgot to stamp its failure still gets the manual and the redaction.
-                let failure = run.stamp(Phase::Auth, failure);
-                if failure.kind == FailureKind::Auth {
-                    slot.rejected = Some(Rejected::again(slot.rejected.take(), stamps, &failure));
-                }
-                Err(failure)
-            }
+            // A backend that forgot to stamp its failure still gets the manual and the redaction.
+            Err(failure) => Err(run.stamp(Phase::Auth, failure)),
         }
     }
 
@@ -342,8 +348,12 @@ impl<B: Backend> Probe for Asker<B> {
             };
             self.watch_idle(None);
             let result = self.go(&mut run, &mut slot).await;
-            if result.is_err() {
-                slot.deep = None;
+            match &result {
+                Ok(_) => slot.rejected = None,
+                Err(failure) => {
+                    slot.deep = None;
+                    slot.mind(failure, &run);
+                }
             }
             let outcome = self.outcome(&mut run, result);
             if self.options.connection == ConnectionPolicy::Fresh

@@ -2,4 +2,25 @@
 
 use crate::registry::Registration;
 
-pub(crate) const TABLE: &[Registration] = &[];
+#[cfg(feature = "http")]
+pub mod http;
+#[cfg(feature = "nats")]
+pub mod nats;
+#[cfg(feature = "postgres")]
+pub mod postgres;
+#[cfg(feature = "redis")]
+pub mod redis;
+
+/// One row: the backend where its feature is on, its name alone where it is not.
+macro_rules! row {
+    ($feature:literal, $backend:path) => {{
+        #[cfg(feature = $feature)]
+        let row = Registration::of::<$backend>();
+        #[cfg(not(feature = $feature))]
+        let row = Registration::absent($feature);
+        row
+    }};
+}
+
+pub(crate) const TABLE: &[Registration] =
+    &[row!("http", http::Http), row!("nats", nats::Nats), row!("postgres", postgres::Postgres), row!("redis", redis::Redis)];

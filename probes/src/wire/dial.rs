@@ -74,7 +74,12 @@ impl Run {
     /// # Errors
     /// A typed failure of one of these phases.
     pub async fn dial(&mut self, target: &Target) -> Result<Stream, Failure> {
-        let first = if target.tls.is_some() && !target.upgrade { Protocol::Tls } else { self.speaks };
+        self.dial_as(target, self.speaks).await
+    }
+
+    /// Like [`Run::dial`], to a peer that speaks something else than the backend's own protocol.
+    pub(crate) async fn dial_as(&mut self, target: &Target, speaks: Protocol) -> Result<Stream, Failure> {
+        let first = if target.tls.is_some() && !target.upgrade { Protocol::Tls } else { speaks };
         let (wire, connection) = match &target.endpoint {
             Endpoint::Unix(path) => {
                 let socket = self.phase(Phase::Connect, UnixStream::connect(path)).await.map_err(|f| at(f, &target.endpoint))?;
@@ -88,7 +93,9 @@ impl Run {
                     .phase_within(Phase::Connect, budget, race(&candidates))
                     .await
                     .map_err(|failure| at(failure, &target.endpoint))?;
-                if let Ok(peer) = socket.peer_addr() {
+                if let Ok(peer) = socket.peer_addr()
+                    && self.phase_now().is_none()
+                {
                     self.fact("remote_address", peer.to_string());
                 }
                 Wire::new(Socket::Tcp(socket), first)
@@ -130,7 +137,9 @@ impl Run {
         let (config, name) = prepared.map_err(|failure| self.stamp(Phase::Tls, failure))?;
         let secured = self.phase(Phase::Tls, TlsConnector::from(config).connect(name, wire)).await?;
         let stream = Stream::Tls(Box::new(secured));
-        self.note_tls(&stream, tls.insecure);
+        if self.phase_now().is_none() {
+            self.note_tls(&stream, tls.insecure);
+        }
         Ok(stream)
     }
 

@@ -1,9 +1,33 @@
 //! Bytes between us and a peer: names, connections, TLS, limits, and the codecs of our own exchanges.
 
 pub mod dial;
-#[cfg(feature = "http")]
+#[cfg(feature = "wire-http")]
 pub mod http;
-pub mod relay;
+#[cfg(feature = "nats")]
+pub(crate) mod nats;
 pub mod resolve;
 pub mod sniff;
 pub mod stream;
+
+/// A task that drives a connection and ends with its session.
+#[derive(Debug)]
+pub struct Background(tokio::task::JoinHandle<()>);
+
+impl Background {
+    /// Starts it on the runtime of the run.
+    pub fn spawn(task: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self(tokio::spawn(task))
+    }
+
+    /// Waits until it has ended by itself.
+    pub async fn finished(mut self) {
+        // It was aborted or panicked: ended either way.
+        let _ = (&mut self.0).await;
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

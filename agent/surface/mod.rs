@@ -1,0 +1,3 @@
+//! Ways to show a snapshot: functions of it, and the thread that serves them.
+
+pub mod metrics;

@@ -1,0 +1,597 @@
+//! NATS and JetStream: `PING` answered by `PONG` on a live connection, `$JS.API.INFO` for JetStream.
+//!
+//! Only a live connection hears that its server goes into lame duck mode, and only `$JS.API.INFO` tells
+//! JetStream off from JetStream without a leader; `/healthz` stays green in both cases.
+
+use std::time::Duration;
+
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, RequestErrorKind};
+use http::Request;
+use schemars::JsonSchema;
+use serde::{Deserialize, de::DeserializeOwned};
+
+use crate::{
+    address::{Address, Credentials, checked},
+    backend::{Backend, ConfigError},
+    failure::{Failure, FailureKind},
+    finding::Finding,
+    manual::{CodeRow, FactRow, FindingRow, LevelRow, Manual},
+    run::{Phase, Run},
+    secret::Secret,
+    tls::TlsConfig,
+    wire::{
+        dial::Target,
+        http::HttpConnection,
+        nats::{Greeting, Link, ServerInfo},
+        sniff::Protocol,
+    },
+};
+
+/// A NATS server.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NatsConfig {
+    /// `nats://[user@]host[:4222]`; `tls://` for TLS. A user without a password is a token.
+    url: Address,
+    /// User name, if it is not in the URL.
+    username: Option<String>,
+    /// Password of the user.
+    password: Option<Secret>,
+    /// Token, instead of a user.
+    token: Option<Secret>,
+    /// Seed of an NKey, instead of a user.
+    nkey: Option<Secret>,
+    /// Contents of a `.creds` file (JWT and seed), instead of a user.
+    credentials: Option<Secret>,
+    /// Files and names for TLS; needs `tls://`.
+    tls: Option<TlsConfig>,
+    /// TLS from the first byte, for servers with `handshake_first`.
+    #[serde(default)]
+    handshake_first: bool,
+    /// Monitoring endpoint of the server, such as `http://host:8222`: connections, storage, meta leader.
+    monitor: Option<Address>,
+    /// What must be true of the server; without it Probity does not guess.
+    #[serde(default)]
+    expect: NatsExpect,
+    /// From where on the server counts as degraded.
+    #[serde(default)]
+    degraded: NatsDegraded,
+}
+
+/// What must be true of a NATS server.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct NatsExpect {
+    /// JetStream must be there and have a leader.
+    jetstream: bool,
+    /// Servers that the cluster must have, as this one knows them.
+    #[schemars(range(min = 1))]
+    min_servers: Option<usize>,
+}
+
+/// Limits above which a NATS server is degraded.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct NatsDegraded {
+    /// Share of JetStream's memory, storage or streams in use.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    jetstream_usage: f64,
+    /// Share of `max_connections` in use; needs `monitor`.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    connections: f64,
+}
+
+impl Default for NatsDegraded {
+    fn default() -> Self {
+        Self { jetstream_usage: 0.85, connections: 0.85 }
+    }
+}
+
+/// The JetStream question has this long; without a leader of its account it may never be answered.
+const JETSTREAM_BUDGET: Duration = Duration::from_secs(1);
+/// Most bytes of a monitoring page.
+const PAGE_LIMIT: usize = 1 << 20;
+
+/// Asks a NATS server.
+pub struct Nats {
+    target: Target,
+    login: Login,
+    monitor: Option<Target>,
+    expect: NatsExpect,
+    degraded: NatsDegraded,
+}
+
+enum Login {
+    User(Credentials),
+    Token(Secret),
+    NKey(Secret),
+    Jwt(Secret),
+}
+
+/// An open conversation.
+pub struct NatsSession {
+    client: Client,
+    link: Link,
+    greeting: ServerInfo,
+}
+
+impl Backend for Nats {
+    type Config = NatsConfig;
+    type Session = NatsSession;
+
+    const KIND: &'static str = "nats";
+    const EXAMPLE: &'static str = r#"backend = "nats"
+url = "nats://localhost:4222"
+"#;
+    const MANUAL: &'static Manual = &MANUAL;
+    const SPEAKS: Protocol = Protocol::Nats;
+    const GREETS: bool = true;
+    const LATENCY: Duration = Duration::from_millis(250);
+
+    fn build(config: NatsConfig) -> Result<Self, ConfigError> {
+        let NatsConfig { url, username, password, token, nkey, credentials, tls, handshake_first, monitor, expect, degraded } =
+            config;
+        url.expect(&["nats", "tls"], &[]).map_err(ConfigError::at("url"))?;
+        let mut target = url.target(4222, url.scheme() == "tls", tls)?;
+        target.upgrade = target.tls.is_some() && !handshake_first;
+        if handshake_first && target.tls.is_none() {
+            return Err(ConfigError::new("handshake_first", "`handshake_first` needs `tls://`"));
+        }
+        let monitor = monitor
+            .map(|address| {
+                address.expect(&["http", "https"], &[]).map_err(ConfigError::at("monitor"))?;
+                let target = address.target(8222, address.scheme() == "https", None)?;
+                target.tls.clone().map_or(Ok(()), |tls| checked(tls).map(drop))?;
+                Ok(target)
+            })
+            .transpose()?;
+        let user = url.credentials(username, password)?;
+        let given = [token.is_some(), nkey.is_some(), credentials.is_some(), user.user.is_some()];
+        if given.into_iter().filter(|given| *given).count() > 1 {
+            return Err(ConfigError::new("", "only one of user, `token`, `nkey` and `credentials` can be used"));
+        }
+        let login = match (token, nkey, credentials) {
+            (Some(token), _, _) => Login::Token(token),
+            (_, Some(seed), _) => Login::NKey(seed),
+            (_, _, Some(jwt)) => Login::Jwt(jwt),
+            _ => Login::User(user),
+        };
+        Ok(Self { target, login, monitor, expect, degraded })
+    }
+
+    fn target(&self) -> &Target {
+        &self.target
+    }
+
+    async fn open(&self, run: &mut Run) -> Result<NatsSession, Failure> {
+        let login = self.login(run)?;
+        let mut stream = run.dial(&self.target).await?;
+        let greeting = run.phase(Phase::Auth, Greeting::read(&mut stream)).await?;
+        if self.target.upgrade && !greeting.has_rest() {
+            stream = run.upgrade(stream, &self.target).await?;
+        } else if self.target.tls.is_none() && greeting.info.tls_required {
+            return Err(Failure::server("Secure Connection - TLS Required", ""));
+        }
+        let info = greeting.info.clone();
+        run.fact("server_name", info.server_name.as_str());
+        run.fact("version", info.version.as_str());
+        run.fact("jetstream", info.jetstream);
+        run.fact("max_payload_bytes", info.max_payload);
+        run.fact_if("cluster_name", info.cluster.clone());
+        run.fact_if("jetstream_domain", info.domain.clone());
+        let link = Link::start(stream, greeting).await?;
+        let client = run
+            .phase(Phase::Auth, async {
+                let connected = login.connect(format!("nats://{}", link.address)).await;
+                connected.map_err(|error| match error.kind() {
+                    ConnectErrorKind::Authentication => {
+                        Failure::new(FailureKind::Config, "the NKey seed or credentials cannot be used to sign")
+                    }
+                    _ => link.end(),
+                })
+            })
+            .await?;
+        Ok(NatsSession { client, link, greeting: info })
+    }
+
+    async fn ask(&self, session: &mut NatsSession, run: &mut Run) -> Result<(), Failure> {
+        session.link.ping().await?;
+        let known = session.info();
+        run.fact("lame_duck", known.ldm);
+        run.fact("connect_urls", known.connect_urls.len());
+        if known.ldm {
+            run.finding(Finding::degraded("lame_duck", "the server shuts down"));
+        }
+        Ok(())
+    }
+
+    async fn examine(&self, session: &mut NatsSession, run: &mut Run) -> Result<(), Failure> {
+        let known = session.info();
+        if let Some(least) = self.expect.min_servers.filter(|least| known.connect_urls.len().max(1) < *least) {
+            run.finding(Finding::degraded("cluster_size", known.connect_urls.len().max(1)).against(least));
+        }
+        if known.jetstream || self.expect.jetstream {
+            self.examine_jetstream(session, run).await?;
+        }
+        match &self.monitor {
+            Some(monitor) => self.examine_monitor(monitor, run).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn close(&self, session: NatsSession) {
+        // Letting go of the client ends it; the link passes the end on to the server.
+        drop(session.client);
+        session.link.closed().await;
+    }
+}
+
+impl NatsSession {
+    /// The latest that the server said of itself.
+    fn info(&self) -> ServerInfo {
+        self.link.heard().info.clone().unwrap_or_else(|| self.greeting.clone())
+    }
+}
+
+/// The answer to `$JS.API.INFO`.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Account {
+    error: Option<ApiError>,
+    memory: u64,
+    storage: u64,
+    streams: u64,
+    limits: Limits,
+}
+
+#[derive(Deserialize)]
+struct ApiError {
+    err_code: Option<u32>,
+    #[serde(default)]
+    description: String,
+}
+
+/// Limits of an account; -1 is none.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Limits {
+    max_memory: i64,
+    max_storage: i64,
+    max_streams: i64,
+}
+
+/// `/varz`, as far as it is judged.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Varz {
+    connections: u64,
+    max_connections: u64,
+    slow_consumers: u64,
+}
+
+/// `/jsz`, as far as it is judged.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Jsz {
+    memory: u64,
+    storage: u64,
+    config: Option<Storage>,
+    meta_cluster: Option<MetaCluster>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Storage {
+    max_memory: i64,
+    max_storage: i64,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct MetaCluster {
+    leader: Option<String>,
+}
+
+impl Nats {
+    fn login(&self, run: &mut Run) -> Result<ConnectOptions, Failure> {
+        let options = match &self.login {
+            Login::User(Credentials { user: Some(user), password: Some(password) }) => {
+                ConnectOptions::with_user_and_password(user.clone(), run.secret(password)?.to_string())
+            }
+            Login::User(Credentials { user: Some(token), password: None }) => ConnectOptions::with_token(token.clone()),
+            Login::User(_) => ConnectOptions::new(),
+            Login::Token(token) => ConnectOptions::with_token(run.secret(token)?.to_string()),
+            Login::NKey(seed) => ConnectOptions::with_nkey(run.secret(seed)?.trim().to_owned()),
+            Login::Jwt(jwt) => ConnectOptions::with_credentials(&run.secret(jwt)?)
+                .map_err(|_| Failure::new(FailureKind::Config, "`credentials` is not the contents of a .creds file"))?,
+        };
+        // The library may neither wander off to other servers nor ping by itself: the frame does both.
+        Ok(options
+            .name("probity")
+            .ignore_discovered_servers()
+            .max_reconnects(1)
+            .connection_timeout(run.remaining())
+            .ping_interval(Duration::from_secs(86_400))
+            .read_buffer_capacity(4096))
+    }
+
+    async fn examine_jetstream(&self, session: &NatsSession, run: &mut Run) -> Result<(), Failure> {
+        session.link.heard().error = None;
+        let asked = async_nats::Request::new().timeout(Some(JETSTREAM_BUDGET.min(run.remaining() / 2)));
+        let answer = session.client.send_request("$JS.API.INFO", asked).await;
+        let unhealthy = self.expect.jetstream;
+        let account = match answer {
+            Ok(message) => serde_json::from_slice::<Account>(&message.payload)
+                .map_err(|_| Failure::new(FailureKind::Protocol, "the answer to $JS.API.INFO is not understood"))?,
+            Err(error) if error.kind() == RequestErrorKind::NoResponders => {
+                run.fact("jetstream", false);
+                if unhealthy {
+                    run.finding(Finding::unhealthy("jetstream_off", "no responders"));
+                }
+                return Ok(());
+            }
+            Err(_) => {
+                let refused = session.link.heard().error.clone();
+                match refused {
+                    Some(error) => run.optional("$JS.API.INFO", Err::<(), _>(Failure::server(error.clone(), error))).map(drop)?,
+                    None => run.finding(Finding::when(unhealthy, "jetstream_silent", "no answer")),
+                }
+                return Ok(());
+            }
+        };
+        match account.error {
+            Some(ApiError { err_code: Some(10_039 | 10_076 | 10_035), .. }) => {
+                run.fact("jetstream", false);
+                if unhealthy {
+                    run.finding(Finding::unhealthy("jetstream_off", "not enabled for this account"));
+                }
+            }
+            Some(ApiError { err_code: Some(10_008 | 10_004 | 10_009), description }) => {
+                run.finding(Finding::when(unhealthy, "no_meta_leader", description));
+            }
+            Some(ApiError { err_code, description }) => {
+                let code = err_code.map_or_else(String::new, |code| format!("{code} "));
+                run.finding(Finding::when(unhealthy, "jetstream_error", format!("{code}{description}")));
+            }
+            None => {
+                run.fact("js_memory_bytes", account.memory);
+                run.fact("js_storage_bytes", account.storage);
+                run.fact("js_streams", account.streams);
+                let Limits { max_memory, max_storage, max_streams } = account.limits;
+                for (used, limit) in
+                    [(account.memory, max_memory), (account.storage, max_storage), (account.streams, max_streams)]
+                {
+                    self.judge_usage(used, limit, run);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn judge_usage(&self, used: u64, limit: i64, run: &mut Run) {
+        if let Some(share) =
+            share(used, u64::try_from(limit).unwrap_or(0)).filter(|share| *share >= self.degraded.jetstream_usage)
+        {
+            run.finding(Finding::degraded("jetstream_usage", share).against(self.degraded.jetstream_usage));
+        }
+    }
+
+    async fn examine_monitor(&self, monitor: &Target, run: &mut Run) -> Result<(), Failure> {
+        let pages = async {
+            let mut connection = HttpConnection::open(run, monitor).await?;
+            let varz: Varz = page(&mut connection, "/varz").await?;
+            let jsz: Jsz = page(&mut connection, "/jsz").await?;
+            connection.close().await;
+            Ok::<_, Failure>((varz, jsz))
+        };
+        let Ok((varz, jsz)) = pages.await else {
+            run.missing("monitor");
+            return Ok(());
+        };
+        run.fact("connections", varz.connections);
+        run.fact("slow_consumers_total", varz.slow_consumers);
+        if let Some(share) = share(varz.connections, varz.max_connections).filter(|share| *share >= self.degraded.connections) {
+            run.finding(Finding::degraded("connections", share).against(self.degraded.connections));
+        }
+        if let Some(Storage { max_memory, max_storage }) = jsz.config {
+            run.fact("js_storage_limit_bytes", max_storage);
+            // Usage of the account is known already; this is the server's own, where a full disk shows.
+            self.judge_usage(jsz.memory, max_memory, run);
+            self.judge_usage(jsz.storage, max_storage, run);
+        }
+        if let Some(meta) = jsz.meta_cluster {
+            match meta.leader {
+                Some(leader) if !leader.is_empty() => run.fact("meta_leader", leader),
+                _ => run.finding(Finding::when(self.expect.jetstream, "no_meta_leader", "none in /jsz")),
+            }
+        }
+        Ok(())
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a share is not exact")]
+fn share(used: u64, limit: u64) -> Option<f64> {
+    (limit > 0).then(|| used as f64 / limit as f64)
+}
+
+async fn page<T: DeserializeOwned>(connection: &mut HttpConnection, path: &str) -> Result<T, Failure> {
+    let request = Request::get(path)
+        .header(http::header::HOST, "nats")
+        .body(http_body_util::Full::default())
+        .map_err(|_| Failure::new(FailureKind::Config, "no request can be made of this path"))?;
+    let reply = connection.send(request, PAGE_LIMIT).await?;
+    serde_json::from_slice(&reply.body).map_err(|_| Failure::new(FailureKind::Protocol, "the monitoring page is not understood"))
+}
+
+static MANUAL: Manual = Manual {
+    title: "NATS",
+    summary: "NATS servers 2.x, alone or in a cluster, with or without JetStream. One connection is kept and pinged.",
+    levels: &[
+        LevelRow { level: "connect", question: "TCP, and TLS with `handshake_first`", privilege: "–" },
+        LevelRow { level: "handshake", question: "`INFO`, TLS, `CONNECT`, `PING`", privilege: "a user" },
+        LevelRow { level: "query", question: "`PING`, answered by `PONG`", privilege: "a user" },
+        LevelRow {
+            level: "deep",
+            question: "`$JS.API.INFO`; with `monitor` also `/varz` and `/jsz`",
+            privilege: "publish `$JS.API.INFO`, subscribe `_INBOX.>`",
+        },
+    ],
+    facts: &[
+        FactRow { name: "server_name", metric: false, meaning: "Name of the server." },
+        FactRow { name: "version", metric: false, meaning: "Version of the server." },
+        FactRow { name: "cluster_name", metric: false, meaning: "Name of its cluster." },
+        FactRow { name: "jetstream", metric: true, meaning: "Whether JetStream is on." },
+        FactRow { name: "jetstream_domain", metric: false, meaning: "JetStream domain." },
+        FactRow { name: "max_payload_bytes", metric: false, meaning: "Largest message." },
+        FactRow { name: "lame_duck", metric: true, meaning: "Whether the server has announced its shutdown." },
+        FactRow { name: "connect_urls", metric: true, meaning: "Servers of the cluster that clients are told of." },
+        FactRow { name: "connections", metric: true, meaning: "Client connections (from `monitor`)." },
+        FactRow { name: "slow_consumers_total", metric: true, meaning: "Slow consumers since the start (from `monitor`)." },
+        FactRow { name: "meta_leader", metric: false, meaning: "Leader of JetStream's meta group (from `monitor`)." },
+        FactRow { name: "js_memory_bytes", metric: true, meaning: "Memory of the account's streams." },
+        FactRow { name: "js_storage_bytes", metric: true, meaning: "File storage of the account's streams." },
+        FactRow { name: "js_streams", metric: true, meaning: "Streams of the account." },
+        FactRow { name: "js_storage_limit_bytes", metric: true, meaning: "File storage the server may use (from `monitor`)." },
+    ],
+    findings: &[
+        FindingRow {
+            code: "lame_duck",
+            meaning: "The server has announced its shutdown on the live connection: degraded.",
+            remedy: "Clients should reconnect elsewhere; new connections are refused soon.",
+        },
+        FindingRow {
+            code: "jetstream_off",
+            meaning: "`expect.jetstream` is set, and nobody answers `$JS.API.INFO` or the account has none: unhealthy.",
+            remedy: "Enable JetStream on the server and for the account.",
+        },
+        FindingRow {
+            code: "no_meta_leader",
+            meaning: "JetStream has no leader of its meta group (code 10008, or none in `/jsz`): degraded, unhealthy with `expect.jetstream`.",
+            remedy: "Bring the missing servers of the cluster back: most of them must run.",
+        },
+        FindingRow {
+            code: "jetstream_silent",
+            meaning: "`$JS.API.INFO` was not answered within a second: degraded, unhealthy with `expect.jetstream`.",
+            remedy: "Look at the server's log; the leader may be gone.",
+        },
+        FindingRow {
+            code: "jetstream_error",
+            meaning: "`$JS.API.INFO` was answered with another error (observed): degraded, unhealthy with `expect.jetstream`.",
+            remedy: "Look the code up in the server's errors.json.",
+        },
+        FindingRow {
+            code: "jetstream_usage",
+            meaning: "Memory, storage or streams ≥ `degraded.jetstream_usage` of the limit: degraded.",
+            remedy: "Remove or shrink streams, or raise the limit: publishing fails when it is full.",
+        },
+        FindingRow {
+            code: "cluster_size",
+            meaning: "Fewer servers than `expect.min_servers`: degraded.",
+            remedy: "Bring the missing servers back.",
+        },
+        FindingRow {
+            code: "connections",
+            meaning: "Connections ≥ `degraded.connections` of `max_connections` (from `monitor`): degraded.",
+            remedy: "Look for clients that leak connections, or raise `max_connections`.",
+        },
+    ],
+    codes: &[
+        CodeRow {
+            code: "Authorization Violation",
+            kind: FailureKind::Auth,
+            message: "the server rejected the credentials",
+            remedy: "",
+        },
+        CodeRow {
+            code: "Authentication Timeout",
+            kind: FailureKind::Auth,
+            message: "the server waited in vain for a login",
+            remedy: "",
+        },
+        CodeRow {
+            code: "Authorization Timeout",
+            kind: FailureKind::Auth,
+            message: "the server waited in vain for a login",
+            remedy: "",
+        },
+        CodeRow {
+            code: "User Authentication Expired",
+            kind: FailureKind::Auth,
+            message: "the user's credentials have expired",
+            remedy: "Issue new credentials.",
+        },
+        CodeRow {
+            code: "Account Authentication Expired",
+            kind: FailureKind::Auth,
+            message: "the account's credentials have expired",
+            remedy: "Issue new credentials.",
+        },
+        CodeRow {
+            code: "Permissions Violation*",
+            kind: FailureKind::Permission,
+            message: "the user may not use this subject",
+            remedy: "Allow publishing `$JS.API.INFO` and subscribing `_INBOX.>`.",
+        },
+        CodeRow {
+            code: "Secure Connection - TLS Required",
+            kind: FailureKind::Tls,
+            message: "the server requires TLS",
+            remedy: "Use `tls://`.",
+        },
+        CodeRow {
+            code: "maximum connections exceeded",
+            kind: FailureKind::Overload,
+            message: "the server has reached its limit of connections",
+            remedy: "Look for clients that leak connections, or raise `max_connections`.",
+        },
+        CodeRow {
+            code: "maximum account active connections exceeded",
+            kind: FailureKind::Overload,
+            message: "the account has reached its limit of connections",
+            remedy: "",
+        },
+        CodeRow {
+            code: "Slow Consumer",
+            kind: FailureKind::Overload,
+            message: "the server dropped us as a slow consumer",
+            remedy: "",
+        },
+        CodeRow {
+            code: "Maximum Payload Violation",
+            kind: FailureKind::Config,
+            message: "the server refused the size of our message",
+            remedy: "",
+        },
+        CodeRow {
+            code: "Unknown Protocol Operation",
+            kind: FailureKind::Protocol,
+            message: "the server did not understand us",
+            remedy: "",
+        },
+        CodeRow { code: "Parser Error", kind: FailureKind::Protocol, message: "the server did not understand us", remedy: "" },
+        CodeRow {
+            code: "Invalid Client Protocol",
+            kind: FailureKind::Protocol,
+            message: "the server did not understand us",
+            remedy: "",
+        },
+        CodeRow {
+            code: "Attempted To Connect To*",
+            kind: FailureKind::Protocol,
+            message: "the port is for other servers, not for clients",
+            remedy: "Use the client port, 4222 by default.",
+        },
+        CodeRow {
+            code: "Stale Connection",
+            kind: FailureKind::Timeout,
+            message: "the server missed answers to its pings",
+            remedy: "",
+        },
+        CodeRow { code: "Server Shutdown", kind: FailureKind::NotReady, message: "the server shuts down", remedy: "" },
+    ],
+    unsupported: &[
+        "Several servers in one URL: give each an entry of its own.",
+        "WebSocket URLs (`ws://`, `wss://`), OCSP, proxies.",
+        "System account requests (`$SYS.REQ.…`): use `monitor`.",
+    ],
+};

@@ -1,0 +1,607 @@
+//! PostgreSQL and what speaks its protocol: `SELECT 1` on a warm session, one query for the rest.
+//!
+//! Everything goes by the simple protocol, which poolers understand, in read-only questions that need no
+//! privilege. Sessions end with Terminate, so that the server logs nothing.
+//! Protocol: <https://www.postgresql.org/docs/current/protocol.html>.
+
+use std::{
+    collections::HashMap,
+    io,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_postgres::{Client, NoTls, SimpleQueryMessage, config::SslMode};
+
+use crate::{
+    address::{Address, Credentials, checked},
+    backend::{Backend, ConfigError},
+    duration::Span,
+    failure::{Failure, FailureKind},
+    finding::Finding,
+    manual::{CodeRow, FactRow, FindingRow, LevelRow, Manual},
+    run::{Phase, Run},
+    secret::Secret,
+    tls::TlsConfig,
+    wire::{Background, dial::Target, sniff::Protocol, stream::Stream},
+};
+
+/// A PostgreSQL server.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PostgresConfig {
+    /// `postgres://[user@]host[:5432][/database]`; `?sslmode=verify-full` for TLS, the same as a `tls` table.
+    url: Address,
+    /// User name, if it is not in the URL.
+    username: Option<String>,
+    /// Password of the user.
+    password: Option<Secret>,
+    /// Switches TLS on, with its files and names. The server is always verified.
+    tls: Option<TlsConfig>,
+    /// What must be true of the server; without it Probity does not guess.
+    #[serde(default)]
+    expect: PostgresExpect,
+    /// From where on the server counts as degraded.
+    #[serde(default)]
+    degraded: PostgresDegraded,
+}
+
+/// What must be true of a PostgreSQL server.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct PostgresExpect {
+    /// The role it must have.
+    role: Option<Role>,
+    /// Writes must be possible: neither a standby nor read-only, and synchronous standbys connected.
+    writable: bool,
+    /// Reads must be fresh: a standby that is ten times `degraded.replication_lag` behind is unhealthy.
+    fresh_reads: bool,
+    /// Standbys that a primary must have connected.
+    #[schemars(range(min = 1))]
+    min_standbys: Option<i64>,
+}
+
+/// A role in replication.
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// It takes writes.
+    Primary,
+    /// It follows a primary.
+    Standby,
+}
+
+/// Limits above which a PostgreSQL server is degraded.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct PostgresDegraded {
+    /// Share of the connection slots for ordinary roles in use.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    connections: f64,
+    /// How far a standby may be behind.
+    replication_lag: Span,
+}
+
+impl Default for PostgresDegraded {
+    fn default() -> Self {
+        Self { connections: 0.85, replication_lag: Span::seconds(30) }
+    }
+}
+
+/// Asks a PostgreSQL server.
+pub struct Postgres {
+    target: Target,
+    credentials: Credentials,
+    database: Option<String>,
+    expect: PostgresExpect,
+    degraded: PostgresDegraded,
+    /// A pooler in between refused start-up options; it will again.
+    pooled: AtomicBool,
+}
+
+/// An open conversation.
+pub struct PostgresSession {
+    client: Client,
+    driver: Background,
+}
+
+impl Backend for Postgres {
+    type Config = PostgresConfig;
+    type Session = PostgresSession;
+
+    const KIND: &'static str = "postgres";
+    const EXAMPLE: &'static str = r#"backend = "postgres"
+url = "postgres://postgres@localhost:5432/postgres"
+degraded = { connections = 0.85 }
+"#;
+    const MANUAL: &'static Manual = &MANUAL;
+    const SPEAKS: Protocol = Protocol::Postgres;
+    const LATENCY: Duration = Duration::from_millis(500);
+
+    fn build(config: PostgresConfig) -> Result<Self, ConfigError> {
+        let PostgresConfig { url, username, password, tls, expect, degraded } = config;
+        url.expect(&["postgres", "postgresql"], &["sslmode"]).map_err(ConfigError::at("url"))?;
+        let mode = url.parameters().last().map(|(_, mode)| mode);
+        let tls = match mode.as_deref() {
+            None => tls,
+            Some("disable") if tls.is_some() => {
+                return Err(ConfigError::new("url", "`sslmode=disable` contradicts the `tls` table"));
+            }
+            Some("disable") => None,
+            Some("require" | "verify-ca" | "verify-full") => Some(tls.unwrap_or_default()),
+            Some(soft @ ("allow" | "prefer")) => {
+                let message = format!("`sslmode={soft}` would fall back to plain text silently: use `verify-full` or `disable`");
+                return Err(ConfigError::new("url", message));
+            }
+            Some(other) => {
+                let known = ["disable", "require", "verify-ca", "verify-full"];
+                return Err(ConfigError::new("url", crate::address::unknown("sslmode", other, &known)));
+            }
+        };
+        let endpoint = url.endpoint(5432).map_err(ConfigError::at("url"))?;
+        let target = match tls {
+            Some(tls) => Target::upgraded(endpoint, checked(tls)?),
+            None => Target::plain(endpoint),
+        };
+        let credentials = url.credentials(username, password)?;
+        Ok(Self { target, credentials, database: url.path(), expect, degraded, pooled: AtomicBool::new(false) })
+    }
+
+    fn target(&self) -> &Target {
+        &self.target
+    }
+
+    async fn open(&self, run: &mut Run) -> Result<PostgresSession, Failure> {
+        let options = !self.pooled.load(Ordering::Relaxed);
+        match self.login(run, options).await {
+            Err(failure) if options && failure.code.as_deref().is_some_and(|code| code.starts_with(UNSUPPORTED_OPTION)) => {
+                self.pooled.store(true, Ordering::Relaxed);
+                self.login(run, false).await
+            }
+            other => other,
+        }
+    }
+
+    async fn ask(&self, session: &mut PostgresSession, _: &mut Run) -> Result<(), Failure> {
+        match session.row("SELECT 1 AS one").await?.number("one") {
+            Some(1) => Ok(()),
+            _ => Err(Failure::new(FailureKind::Protocol, "the answer to SELECT 1 is not 1")),
+        }
+    }
+
+    async fn examine(&self, session: &mut PostgresSession, run: &mut Run) -> Result<(), Failure> {
+        let row = session.row(DEEP).await?;
+        run.fact_if("version", row.word("version"));
+        run.fact_if("server_version_num", row.number("version_num"));
+        run.fact_if("uptime_seconds", row.number("uptime"));
+        self.judge_role(&row, run);
+        self.judge_connections(&row, run);
+        let standby = row.flag("in_recovery");
+        let answer = session.row(if standby { STANDBY } else { PRIMARY }).await;
+        if let Some(row) = run.optional(if standby { "pg_stat_wal_receiver" } else { "pg_stat_replication" }, answer)? {
+            if standby { self.judge_standby(&row, run) } else { self.judge_primary(&row, run) }
+        }
+        if row.number("version_num") >= Some(130_000) {
+            let answer = session.row(SLOTS).await;
+            if let Some(slots) =
+                run.optional("pg_replication_slots", answer)?.and_then(|row| row.number("lost")).filter(|n| *n > 0)
+            {
+                run.finding(Finding::degraded("replication_slot_lost", slots));
+            }
+        }
+        Ok(())
+    }
+
+    async fn close(&self, session: PostgresSession) {
+        drop(session.client);
+        session.driver.finished().await;
+    }
+}
+
+/// Ordinary roles cannot use the reserved slots, so those do not count.
+const DEEP: &str = "SELECT pg_is_in_recovery() AS in_recovery, current_setting('transaction_read_only') AS read_only, \
+     current_setting('server_version') AS version, current_setting('server_version_num') AS version_num, \
+     floor(extract(epoch FROM now() - pg_postmaster_start_time())) AS uptime, \
+     current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int \
+     - coalesce(current_setting('reserved_connections', true), '0')::int AS slots, \
+     (SELECT sum(numbackends) FROM pg_stat_database) AS connections";
+
+/// The lag is 0 when everything received is replayed: otherwise an idle primary would show an ever-growing one.
+const STANDBY: &str = "SELECT pg_is_wal_replay_paused() AS paused, \
+     pg_wal_lsn_diff(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) AS lag_bytes, \
+     CASE WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN 0 \
+     ELSE extract(epoch FROM now() - pg_last_xact_replay_timestamp()) END AS lag, \
+     extract(epoch FROM now() - pg_last_xact_replay_timestamp()) AS since_replay, \
+     (SELECT count(*) FROM pg_stat_wal_receiver) AS receivers, \
+     (SELECT max(status) FROM pg_stat_wal_receiver) AS receiver";
+
+const PRIMARY: &str = "SELECT count(*) AS standbys, count(state) AS visible, \
+     count(*) FILTER (WHERE sync_state IN ('sync', 'quorum')) AS sync_standbys, \
+     current_setting('synchronous_standby_names') AS sync_names FROM pg_stat_replication";
+
+const SLOTS: &str = "SELECT count(*) AS lost FROM pg_replication_slots WHERE wal_status IN ('unreserved', 'lost')";
+
+/// How a pooler refuses start-up options.
+const UNSUPPORTED_OPTION: &str = "08P01 unsupported startup parameter";
+
+impl Postgres {
+    async fn login(&self, run: &mut Run, options: bool) -> Result<PostgresSession, Failure> {
+        let mut config = tokio_postgres::Config::new();
+        config.ssl_mode(SslMode::Disable).application_name("probity");
+        config.user(self.credentials.user.as_deref().unwrap_or("postgres"));
+        if let Some(database) = &self.database {
+            config.dbname(database);
+        }
+        if let Some(password) = &self.credentials.password {
+            config.password(run.secret(password)?.as_bytes());
+        }
+        if options {
+            let limit = run.server_limit().as_millis();
+            config.options(format!("-c statement_timeout={limit} -c lock_timeout={limit}"));
+        }
+        let mut stream = run.dial(&self.target).await?;
+        if self.target.upgrade {
+            run.phase(Phase::Tls, request_tls(&mut stream)).await?;
+            stream = run.upgrade(stream, &self.target).await?;
+        }
+        let has_password = self.credentials.password.is_some();
+        let login = async {
+            config.connect_raw(stream, NoTls).await.map_err(|error| match failure(&error) {
+                // The library ends the login by itself when it is asked for a password it does not have.
+                failure if failure.kind == FailureKind::Unexpected && !has_password => {
+                    Failure::new(FailureKind::Auth, "the server wants a password and none is configured")
+                        .with_remedy("Set `password`.")
+                }
+                failure => failure,
+            })
+        };
+        let (client, connection) = run.phase(Phase::Auth, login).await?;
+        if !options {
+            run.fact("pooler", "refuses start-up options");
+        }
+        let driver = Background::spawn(async move {
+            if let Err(error) = connection.await {
+                // The question that it broke reports the cause.
+                tracing::trace!(%error, "connection ended");
+            }
+        });
+        Ok(PostgresSession { client, driver })
+    }
+
+    fn judge_role(&self, row: &Row, run: &mut Run) {
+        let standby = row.flag("in_recovery");
+        let read_only = row.word("read_only") == Some("on");
+        let role = if standby { "standby" } else { "primary" };
+        run.fact("in_recovery", standby);
+        run.fact("role", role);
+        run.fact("read_only", read_only);
+        let must_write = self.expect.writable || self.expect.role == Some(Role::Primary);
+        if must_write && standby {
+            run.finding(Finding::unhealthy("role_mismatch", role).against("primary"));
+        } else if must_write && read_only {
+            run.finding(Finding::unhealthy("role_mismatch", "read-only").against("writable"));
+        } else if self.expect.role == Some(Role::Standby) && !standby {
+            run.finding(Finding::unhealthy("unexpected_primary", role).against("standby"));
+        }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a share is not exact")]
+    fn judge_connections(&self, row: &Row, run: &mut Run) {
+        let (Some(used), Some(slots)) = (row.number("connections"), row.number("slots")) else { return };
+        run.fact("connections", used);
+        run.fact("connections_max", slots);
+        let share = used as f64 / slots.max(1) as f64;
+        if share >= self.degraded.connections {
+            run.finding(Finding::degraded("connections", share).against(self.degraded.connections));
+        }
+    }
+
+    fn judge_standby(&self, row: &Row, run: &mut Run) {
+        run.fact_if("replay_lag_bytes", row.number("lag_bytes"));
+        run.fact_if("replication_lag_seconds", row.amount("lag"));
+        let limit = self.degraded.replication_lag.0.as_secs_f64();
+        if let Some(lag) = row.amount("lag").filter(|lag| *lag >= limit) {
+            let stale = self.expect.fresh_reads && lag >= 10.0 * limit;
+            run.finding(Finding::when(stale, "replication_lag", lag).against(limit));
+        }
+        if row.flag("paused") {
+            run.finding(Finding::degraded("replay_paused", true));
+        }
+        let receiver = match (row.number("receivers"), row.word("receiver")) {
+            (Some(0), _) => "no WAL receiver",
+            (_, Some("streaming")) => return,
+            (_, Some(_)) => "WAL receiver not streaming",
+            (_, None) => return run.missing("pg_stat_wal_receiver"),
+        };
+        // Without a receiver everything received is replayed, so only the age of the last change tells.
+        if row.amount("since_replay").is_none_or(|age| age >= limit) {
+            run.finding(Finding::degraded("replication_broken", receiver));
+        }
+    }
+
+    fn judge_primary(&self, row: &Row, run: &mut Run) {
+        let Some(standbys) = row.number("standbys") else { return };
+        run.fact("standbys_connected", standbys);
+        if let Some(least) = self.expect.min_standbys.filter(|least| standbys < *least) {
+            run.finding(Finding::degraded("standbys_missing", standbys).against(least));
+        }
+        if row.word("sync_names").is_none_or(str::is_empty) {
+            return;
+        }
+        if standbys > 0 && row.number("visible") == Some(0) {
+            run.missing("pg_stat_replication");
+        } else if row.number("sync_standbys") == Some(0) {
+            run.finding(Finding::when(self.expect.writable, "sync_standbys_missing", 0_i64));
+        }
+    }
+}
+
+/// Asks for TLS in the protocol's own way (SSLRequest), and reads exactly the one byte of the answer.
+async fn request_tls(stream: &mut Stream) -> Result<(), Failure> {
+    stream.write_all(&[0, 0, 0, 8, 4, 210, 22, 47]).await?;
+    stream.flush().await?;
+    match stream.read_u8().await? {
+        b'S' => Ok(()),
+        b'N' => Err(Failure::new(FailureKind::Tls, "the server does not offer TLS")
+            .with_code("refused")
+            .with_remedy("Switch `ssl` on at the server, or use `sslmode=disable`.")),
+        _ => Err(Failure::new(FailureKind::Protocol, "the answer to the request for TLS is not of the protocol")),
+    }
+}
+
+impl PostgresSession {
+    /// The only row of a query.
+    async fn row(&self, query: &str) -> Result<Row, Failure> {
+        let messages = self.client.simple_query(query).await.map_err(|error| failure(&error))?;
+        let row = messages.iter().find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some(Row(row
+                .columns()
+                .iter()
+                .enumerate()
+                .filter_map(|(at, column)| Some((column.name().to_owned(), row.get(at)?.to_owned())))
+                .collect())),
+            _ => None,
+        });
+        row.ok_or_else(|| Failure::new(FailureKind::Protocol, "the answer has no row"))
+    }
+}
+
+/// One row of text; NULL is absent.
+struct Row(HashMap<String, String>);
+
+impl Row {
+    fn word(&self, column: &str) -> Option<&str> {
+        self.0.get(column).map(String::as_str)
+    }
+
+    fn number(&self, column: &str) -> Option<i64> {
+        self.word(column)?.parse().ok()
+    }
+
+    fn amount(&self, column: &str) -> Option<f64> {
+        self.word(column)?.parse().ok()
+    }
+
+    fn flag(&self, column: &str) -> bool {
+        self.word(column) == Some("t")
+    }
+}
+
+/// From the library's error. `08P01` is what poolers answer to nearly everything: there the text, which
+/// is not translated, is part of the code.
+fn failure(error: &tokio_postgres::Error) -> Failure {
+    if let Some(db) = error.as_db_error() {
+        let code = db.code().code();
+        let code = if code == "08P01" { format!("{code} {}", db.message()) } else { code.to_owned() };
+        return Failure::server(code, db.message());
+    }
+    if error.is_closed() {
+        return Failure::from_io(&io::ErrorKind::ConnectionAborted.into());
+    }
+    Failure::from_chain(error, FailureKind::Unexpected)
+}
+
+static MANUAL: Manual = Manual {
+    title: "PostgreSQL",
+    summary: "PostgreSQL 10 and later, and what speaks its protocol, also behind PgBouncer. One session is kept: it is one backend \
+              process of the server.",
+    levels: &[
+        LevelRow { level: "connect", question: "TCP; nothing is sent", privilege: "–" },
+        LevelRow {
+            level: "handshake",
+            question: "SSLRequest, StartupMessage, login",
+            privilege: "`LOGIN`, `CONNECT` on the database",
+        },
+        LevelRow { level: "query", question: "`SELECT 1`", privilege: "the same" },
+        LevelRow {
+            level: "deep",
+            question: "recovery, read-only, connections, lag, standbys, slots",
+            privilege: "`pg_monitor` for details of replication",
+        },
+    ],
+    facts: &[
+        FactRow { name: "version", metric: false, meaning: "Version of the server." },
+        FactRow { name: "server_version_num", metric: false, meaning: "The same as a number." },
+        FactRow { name: "role", metric: false, meaning: "primary or standby." },
+        FactRow { name: "in_recovery", metric: true, meaning: "Whether it is a standby, or still recovers." },
+        FactRow { name: "read_only", metric: true, meaning: "Whether transactions are read-only by default." },
+        FactRow { name: "uptime_seconds", metric: true, meaning: "Time since the server started." },
+        FactRow { name: "connections", metric: true, meaning: "Connections to all databases." },
+        FactRow { name: "connections_max", metric: true, meaning: "Connection slots for ordinary roles." },
+        FactRow { name: "replication_lag_seconds", metric: true, meaning: "How far a standby is behind what it has received." },
+        FactRow { name: "replay_lag_bytes", metric: true, meaning: "Bytes received by a standby and not yet replayed." },
+        FactRow { name: "standbys_connected", metric: true, meaning: "Standbys connected to a primary." },
+        FactRow { name: "pooler", metric: false, meaning: "Set when a connection pooler in between was recognised." },
+    ],
+    findings: &[
+        FindingRow {
+            code: "role_mismatch",
+            meaning: "`expect.role = \"primary\"` or `expect.writable`, and it is a standby or read-only: unhealthy.",
+            remedy: "A fail-over happened, or the address leads to the wrong node; check `default_transaction_read_only`.",
+        },
+        FindingRow {
+            code: "unexpected_primary",
+            meaning: "`expect.role = \"standby\"`, and it is a primary: unhealthy.",
+            remedy: "Make sure that there are not two primaries.",
+        },
+        FindingRow {
+            code: "connections",
+            meaning: "Connections ≥ `degraded.connections` of the slots for ordinary roles: degraded.",
+            remedy: "Look for clients that leak connections, use a pooler, or raise `max_connections`.",
+        },
+        FindingRow {
+            code: "replication_lag",
+            meaning: "A standby is `degraded.replication_lag` behind: degraded; ten times that with `expect.fresh_reads`: unhealthy.",
+            remedy: "Look for long queries and load on the standby.",
+        },
+        FindingRow {
+            code: "replay_paused",
+            meaning: "Replay on the standby is paused: degraded.",
+            remedy: "Call pg_wal_replay_resume() when whoever paused it is done.",
+        },
+        FindingRow {
+            code: "replication_broken",
+            meaning: "A standby does not stream from its primary, and nothing was replayed for `degraded.replication_lag`: degraded.",
+            remedy: "Check the primary, and `primary_conninfo` of the standby.",
+        },
+        FindingRow {
+            code: "standbys_missing",
+            meaning: "Fewer standbys than `expect.min_standbys` are connected: degraded.",
+            remedy: "Bring the missing standbys back.",
+        },
+        FindingRow {
+            code: "sync_standbys_missing",
+            meaning: "Synchronous standbys are demanded and none is connected, so commits hang: degraded, unhealthy with `expect.writable`.",
+            remedy: "Bring a standby back, or shorten `synchronous_standby_names`.",
+        },
+        FindingRow {
+            code: "replication_slot_lost",
+            meaning: "A replication slot has lost, or is about to lose, the WAL it needs: degraded.",
+            remedy: "Look at pg_replication_slots; its standby must be rebuilt.",
+        },
+    ],
+    codes: &[
+        CodeRow { code: "28P01", kind: FailureKind::Auth, message: "the server rejected the user name or password", remedy: "" },
+        CodeRow {
+            code: "28000",
+            kind: FailureKind::Auth,
+            message: "the server does not let this user in from here",
+            remedy: "Add a line to pg_hba.conf; it may demand TLS.",
+        },
+        CodeRow {
+            code: "3D000",
+            kind: FailureKind::Config,
+            message: "the database does not exist",
+            remedy: "Correct the path of the URL.",
+        },
+        CodeRow { code: "42P01", kind: FailureKind::Config, message: "a table does not exist", remedy: "" },
+        CodeRow {
+            code: "42883",
+            kind: FailureKind::Config,
+            message: "a function does not exist: the server is too old, or not PostgreSQL",
+            remedy: "",
+        },
+        CodeRow { code: "42601", kind: FailureKind::Config, message: "the query is not understood", remedy: "" },
+        CodeRow { code: "57P04", kind: FailureKind::Config, message: "the database was dropped", remedy: "" },
+        CodeRow {
+            code: "42501",
+            kind: FailureKind::Permission,
+            message: "the user may not do this",
+            remedy: "Grant `pg_monitor` to the probe's user.",
+        },
+        CodeRow {
+            code: "53300",
+            kind: FailureKind::Overload,
+            message: "the server has no connection slots left",
+            remedy: "Look for clients that leak connections, use a pooler, or raise `max_connections`.",
+        },
+        CodeRow { code: "53100", kind: FailureKind::Overload, message: "the server's disk is full", remedy: "" },
+        CodeRow { code: "53200", kind: FailureKind::Overload, message: "the server is out of memory", remedy: "" },
+        CodeRow { code: "53*", kind: FailureKind::Overload, message: "the server is out of resources", remedy: "" },
+        CodeRow {
+            code: "57P03",
+            kind: FailureKind::NotReady,
+            message: "the server does not accept connections yet",
+            remedy: "It starts, stops or recovers; a standby with `hot_standby=off` never accepts any.",
+        },
+        CodeRow {
+            code: "57P01",
+            kind: FailureKind::NotReady,
+            message: "the server ended the session: it shuts down, or an administrator did",
+            remedy: "",
+        },
+        CodeRow {
+            code: "57P02",
+            kind: FailureKind::NotReady,
+            message: "a process of the server crashed and it recovers",
+            remedy: "Read the server's log.",
+        },
+        CodeRow { code: "25006", kind: FailureKind::NotReady, message: "the server is read-only", remedy: "" },
+        CodeRow {
+            code: "57014",
+            kind: FailureKind::Timeout,
+            message: "the server gave up on the query in our time limit",
+            remedy: "Look for load and locks.",
+        },
+        CodeRow {
+            code: "55P03",
+            kind: FailureKind::Timeout,
+            message: "a lock was not to be had in time",
+            remedy: "Look for long transactions.",
+        },
+        CodeRow { code: "57P05", kind: FailureKind::ConnectionLost, message: "the server ended the idle session", remedy: "" },
+        CodeRow {
+            code: "08P01 no more connections allowed*",
+            kind: FailureKind::Overload,
+            message: "the pooler has no client connections left",
+            remedy: "Raise `max_client_conn`, or look for leaks.",
+        },
+        CodeRow {
+            code: "08P01 query_wait_timeout*",
+            kind: FailureKind::Overload,
+            message: "the pooler had no server connection in time",
+            remedy: "Raise the pool size, or look for long transactions.",
+        },
+        CodeRow {
+            code: "08P01 server login failed*",
+            kind: FailureKind::NotReady,
+            message: "the pooler cannot log in to the server behind it",
+            remedy: "",
+        },
+        CodeRow {
+            code: "08P01 pgbouncer cannot connect*",
+            kind: FailureKind::NotReady,
+            message: "the pooler cannot reach the server behind it",
+            remedy: "",
+        },
+        CodeRow {
+            code: "08P01 no such database*",
+            kind: FailureKind::Config,
+            message: "the pooler knows no such database",
+            remedy: "Correct the path of the URL.",
+        },
+        CodeRow { code: "08P01*", kind: FailureKind::Protocol, message: "the server did not understand us", remedy: "" },
+        CodeRow { code: "08*", kind: FailureKind::ConnectionLost, message: "the server reports a broken connection", remedy: "" },
+        CodeRow { code: "0A000", kind: FailureKind::Protocol, message: "the server does not support what was asked", remedy: "" },
+        CodeRow {
+            code: "XX000",
+            kind: FailureKind::Unexpected,
+            message: "the server reports an internal error",
+            remedy: "Read the server's log.",
+        },
+        CodeRow {
+            code: "58*",
+            kind: FailureKind::Unexpected,
+            message: "the server reports a system error",
+            remedy: "Read the server's log.",
+        },
+    ],
+    unsupported: &[
+        "Several hosts in one URL and `target_session_attrs`: give each server an entry of its own.",
+        "Unix sockets, keyword DSNs, `sslnegotiation=direct`, channel binding.",
+        "GSSAPI, SSPI, OAuth, IAM and Entra log-ins.",
+    ],
+};

@@ -1,0 +1,315 @@
+//! A NATS connection of ours with a client library behind it.
+//!
+//! async-nats dials for itself, and it cannot be asked to send a `PING` and wait for *its* `PONG`. So the
+//! frame dials, reads `INFO` and does TLS; the library logs in through a one-shot loopback port whose bytes
+//! are copied; and the `PING` of a run is put on the wire beside it, between two operations. What the
+//! server says in passing (`-ERR`, a later `INFO`) is heard here verbatim, before any library renames it.
+//! Protocol: <https://docs.nats.io/reference/reference-protocols/nats-protocol>.
+
+use std::{
+    collections::VecDeque,
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use serde::Deserialize;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::{mpsc, oneshot},
+};
+
+use crate::{
+    failure::{Failure, FailureKind},
+    wire::{Background, stream::Stream},
+};
+
+/// Longest line that is accepted; the longest of a real server is an `INFO` with many URLs.
+const LINE_LIMIT: usize = 64 * 1024;
+
+/// What a server says of itself, as far as a probe wants to know.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct ServerInfo {
+    pub(crate) server_name: String,
+    pub(crate) version: String,
+    pub(crate) cluster: Option<String>,
+    pub(crate) domain: Option<String>,
+    pub(crate) jetstream: bool,
+    pub(crate) tls_required: bool,
+    pub(crate) max_payload: u64,
+    pub(crate) connect_urls: Vec<String>,
+    pub(crate) ldm: bool,
+}
+
+/// The greeting: what the server says, and the bytes that came behind it.
+pub(crate) struct Greeting {
+    pub(crate) info: ServerInfo,
+    document: serde_json::Value,
+    rest: Vec<u8>,
+}
+
+impl Greeting {
+    /// Reads the first line of a server.
+    pub(crate) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<Self, Failure> {
+        let mut bytes = Vec::new();
+        let end = loop {
+            if let Some(end) = bytes.windows(2).position(|pair| pair == b"\r\n") {
+                break end;
+            }
+            if bytes.len() > LINE_LIMIT {
+                return Err(Failure::new(FailureKind::Protocol, "the greeting of the server has no end"));
+            }
+            if stream.read_buf(&mut bytes).await? == 0 {
+                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+            }
+        };
+        let rest = bytes.split_off(end + 2);
+        let line = String::from_utf8_lossy(&bytes[..end]);
+        if let Some(error) = error_text(&line) {
+            return Err(Failure::server(error, error));
+        }
+        let document = line.strip_prefix("INFO ").and_then(|json| serde_json::from_str::<serde_json::Value>(json).ok());
+        let read = document.and_then(|document| Some((ServerInfo::deserialize(&document).ok()?, document)));
+        let Some((info, document)) = read else {
+            return Err(Failure::new(FailureKind::Protocol, "the first line of the server is not a NATS greeting"));
+        };
+        Ok(Self { info, document, rest })
+    }
+
+    /// Whether the server went on speaking behind its greeting, in plain text.
+    pub(crate) fn has_rest(&self) -> bool {
+        !self.rest.is_empty()
+    }
+
+    /// The greeting for the library, which has nothing to do with TLS or other servers.
+    fn for_library(self) -> Vec<u8> {
+        let mut document = self.document;
+        document["tls_required"] = false.into();
+        document["tls_available"] = false.into();
+        let mut bytes = format!("INFO {document}\r\n").into_bytes();
+        bytes.extend(self.rest);
+        bytes
+    }
+}
+
+/// The text of a `-ERR 'text'` line.
+fn error_text(line: &str) -> Option<&str> {
+    line.strip_prefix("-ERR").map(|text| text.trim().trim_matches('\''))
+}
+
+/// What the server said in passing.
+#[derive(Debug, Default)]
+pub(crate) struct Heard {
+    /// The last `-ERR`.
+    pub(crate) error: Option<String>,
+    /// The last `INFO` after the greeting.
+    pub(crate) info: Option<ServerInfo>,
+    /// Why the link ended.
+    pub(crate) end: Option<Failure>,
+    pongs: VecDeque<oneshot::Sender<()>>,
+}
+
+/// The link between a server and the library.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) address: SocketAddr,
+    heard: Arc<Mutex<Heard>>,
+    pings: mpsc::Sender<oneshot::Sender<()>>,
+    task: Background,
+}
+
+impl Link {
+    /// Opens the one-shot port; the library reads the greeting there and writes its login.
+    pub(crate) async fn start(stream: Stream, greeting: Greeting) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = listener.local_addr()?;
+        let heard = Arc::new(Mutex::new(Heard::default()));
+        let (pings, asked) = mpsc::channel(1);
+        let ear = Arc::clone(&heard);
+        let task = Background::spawn(async move {
+            let result = carry(listener, stream, greeting, &ear, asked).await;
+            let mut heard = lock(&ear);
+            heard.end = Some(match result {
+                Err(error) => Failure::from_io(&error),
+                Ok(()) => Failure::from_io(&io::ErrorKind::ConnectionAborted.into()),
+            });
+            heard.pongs.clear();
+        });
+        Ok(Self { address, heard, pings, task })
+    }
+
+    /// What the server said in passing so far.
+    pub(crate) fn heard(&self) -> MutexGuard<'_, Heard> {
+        lock(&self.heard)
+    }
+
+    /// Sends a `PING` of ours and waits for its `PONG`.
+    pub(crate) async fn ping(&self) -> Result<(), Failure> {
+        let (pong, answered) = oneshot::channel();
+        let sent = self.pings.send(pong).await.is_ok();
+        if sent && answered.await.is_ok() {
+            return Ok(());
+        }
+        Err(self.end())
+    }
+
+    /// Waits until the library's end has reached the server.
+    pub(crate) async fn closed(self) {
+        self.task.finished().await;
+    }
+
+    /// Why nothing more comes: the server's last word, or how the connection ended.
+    pub(crate) fn end(&self) -> Failure {
+        let heard = self.heard();
+        match (&heard.error, &heard.end) {
+            (Some(error), _) => Failure::server(error.clone(), error.clone()),
+            (None, Some(end)) => end.clone(),
+            (None, None) => Failure::from_io(&io::ErrorKind::ConnectionAborted.into()),
+        }
+    }
+}
+
+fn lock(heard: &Mutex<Heard>) -> MutexGuard<'_, Heard> {
+    heard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Copies both ways until either side ends.
+async fn carry(
+    listener: TcpListener,
+    stream: Stream,
+    greeting: Greeting,
+    heard: &Mutex<Heard>,
+    mut pings: mpsc::Receiver<oneshot::Sender<()>>,
+) -> io::Result<()> {
+    let (library, _) = listener.accept().await?;
+    drop(listener);
+    library.set_nodelay(true)?;
+    let (mut from_library, mut to_library): (_, _) = TcpStream::into_split(library);
+    let (mut from_server, mut to_server) = tokio::io::split(stream);
+    let mut ear = Ear::default();
+    to_library.write_all(&ear.hear(&greeting.for_library(), heard)?).await?;
+    let (mut down, mut up) = ([0; 4096], [0; 4096]);
+    loop {
+        tokio::select! {
+            read = from_server.read(&mut down) => match read? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                n => to_library.write_all(&ear.hear(&down[..n], heard)?).await?,
+            },
+            read = from_library.read(&mut up) => match read? {
+                0 => return to_server.shutdown().await,
+                n => to_server.write_all(&up[..n]).await?,
+            },
+            // The library writes whole operations, so between two reads a line of ours fits in.
+            Some(pong) = pings.recv() => {
+                lock(heard).pongs.push_back(pong);
+                to_server.write_all(b"PING\r\n").await?;
+            }
+        }
+        to_server.flush().await?;
+    }
+}
+
+/// Follows the operations of a server and keeps back the `PONG`s that answer ours.
+#[derive(Default)]
+struct Ear {
+    line: Vec<u8>,
+    payload: usize,
+}
+
+impl Ear {
+    /// Takes what came in and returns what the library may see of it.
+    fn hear(&mut self, mut bytes: &[u8], heard: &Mutex<Heard>) -> io::Result<Vec<u8>> {
+        let mut passed = Vec::with_capacity(bytes.len());
+        while !bytes.is_empty() {
+            if self.payload > 0 {
+                let (now, later) = bytes.split_at(self.payload.min(bytes.len()));
+                passed.extend_from_slice(now);
+                self.payload -= now.len();
+                bytes = later;
+                continue;
+            }
+            let end = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1);
+            let (now, later) = bytes.split_at(end);
+            self.line.extend_from_slice(now);
+            bytes = later;
+            if self.line.len() > LINE_LIMIT {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "a line has no end"));
+            }
+            if self.line.ends_with(b"\n") {
+                let line = std::mem::take(&mut self.line);
+                if self.note(&line, heard) {
+                    passed.extend(line);
+                }
+            }
+        }
+        Ok(passed)
+    }
+
+    /// Takes note of one line. False: it is for us alone.
+    fn note(&mut self, line: &[u8], heard: &Mutex<Heard>) -> bool {
+        let text = String::from_utf8_lossy(line);
+        let text = text.trim_end();
+        let (operation, arguments) = text.split_once([' ', '\t']).unwrap_or((text, ""));
+        match operation {
+            "PONG" => {
+                if let Some(waiting) = lock(heard).pongs.pop_front() {
+                    // Whoever waited may have given up at the deadline.
+                    let _ = waiting.send(());
+                    return false;
+                }
+            }
+            "-ERR" => lock(heard).error = error_text(text).map(str::to_owned),
+            "INFO" => lock(heard).info = serde_json::from_str(arguments).ok(),
+            "MSG" | "HMSG" => {
+                let length = arguments.rsplit([' ', '\t']).next().and_then(|length| length.parse::<usize>().ok());
+                self.payload = length.map_or(0, |length| length.saturating_add(2));
+            }
+            _ => {}
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Feeds bytes in pieces of every size; the result must not depend on where they are cut.
+    fn hear(bytes: &[u8], pongs: usize) -> Vec<(Vec<u8>, Heard)> {
+        (1..=bytes.len())
+            .map(|size| {
+                let heard = Mutex::new(Heard::default());
+                lock(&heard).pongs = (0..pongs).map(|_| oneshot::channel().0).collect();
+                let mut ear = Ear::default();
+                let passed = bytes.chunks(size).flat_map(|piece| ear.hear(piece, &heard).expect("short lines")).collect();
+                (passed, heard.into_inner().expect("no panic"))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn only_our_pongs_are_kept_back() {
+        for (passed, heard) in hear(b"PONG\r\nPING\r\nPONG\r\n", 1) {
+            assert_eq!(passed, b"PING\r\nPONG\r\n");
+            assert!(heard.pongs.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_payload_is_never_taken_for_an_operation() {
+        let bytes = b"MSG a.b 1 6\r\nPONG\r\n\r\n-ERR 'Stale Connection'\r\nINFO {\"ldm\":true}\r\n";
+        for (passed, heard) in hear(bytes, 1) {
+            assert_eq!(passed, bytes);
+            assert_eq!((heard.pongs.len(), heard.error.as_deref()), (1, Some("Stale Connection")));
+            assert!(heard.info.is_some_and(|info| info.ldm));
+        }
+    }
+
+    #[test]
+    fn a_line_without_end_is_refused() {
+        let mut ear = Ear::default();
+        assert!(ear.hear(&vec![b'x'; LINE_LIMIT + 1], &Mutex::default()).is_err());
+    }
+}

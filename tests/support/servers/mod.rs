@@ -1,0 +1,69 @@
+//! Real servers in private folders on free ports, and how to make them sick.
+//!
+//! Each is ready when it has answered in its own protocol; an open port proves nothing. A server is gone when its
+//! value is dropped, and with the test process at the latest. Those from `shared()` are for many tests at once:
+//! nobody may make them sick.
+
+pub(crate) mod nats;
+pub(crate) mod nginx;
+pub(crate) mod postgres;
+pub(crate) mod redis;
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+/// What the ordinary user of every server is called, where the server has users.
+pub(crate) const USER: &str = "probe";
+
+/// That user's password; a test that finds it in any output has found a leak.
+pub(crate) const PASSWORD: &str = "probe-secret-pw";
+
+/// Backend, the programs that its servers need, and the Debian package that has them.
+const KNOWN: &[(&str, &[&str], &str)] = &[
+    ("http", &["nginx"], "nginx-light"),
+    ("nats", &["nats-server"], "nats-server"),
+    ("postgres", &["postgres", "initdb", "pg_basebackup"], "postgresql-15"),
+    ("redis", &["redis-server"], "redis-server"),
+];
+
+/// Why the servers of a backend cannot be started here; `None` when they can.
+#[track_caller]
+pub(crate) fn missing(backend: &str) -> Option<String> {
+    let known = KNOWN.iter().find(|(name, ..)| *name == backend);
+    let Some((_, programs, package)) = known else {
+        panic!("there is no server for the backend {backend:?} in the tests");
+    };
+    let absent = programs.iter().find(|program| find(program).is_none())?;
+    Some(format!("{absent} is not installed (Debian: apt-get install {package})"))
+}
+
+/// The path of a program; panics, naming it, when it is not installed.
+#[track_caller]
+pub(crate) fn program(name: &str) -> PathBuf {
+    let Some(path) = find(name) else {
+        panic!("{name} is not installed");
+    };
+    path
+}
+
+/// Where a program is, also where an ordinary user's `PATH` does not look.
+pub(crate) fn find(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let hidden = ["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from);
+    // Debian keeps the programs of a Postgres server out of the way: several versions may be installed.
+    let folders = postgres_folder().into_iter();
+    folders
+        .chain(std::env::split_paths(&path))
+        .chain(hidden)
+        .map(|folder| folder.join(name))
+        .find(|candidate| candidate.is_file())
+}
+
+/// The programs of the newest Postgres that Debian has installed.
+fn postgres_folder() -> Option<PathBuf> {
+    let version = |path: &Path| path.file_name().and_then(OsStr::to_str)?.parse::<u32>().ok();
+    let installed = std::fs::read_dir("/usr/lib/postgresql").ok()?;
+    let newest =
+        installed.flatten().map(|entry| entry.path()).filter(|path| version(path).is_some()).max_by_key(|path| version(path))?;
+    Some(newest.join("bin"))
+}
