@@ -69,6 +69,7 @@ impl Keeper {
             agent: Arc::clone(&agent),
             standings: standings.clone(),
             aggregate: aggregate.clone(),
+            withdrawn: None,
             bodies: Bodies::default(),
         };
         let (published, reader) = watch::channel(Arc::new(first));
@@ -148,6 +149,7 @@ impl Keeper {
             agent: Arc::clone(&self.agent),
             standings: self.standings.clone(),
             aggregate: self.aggregate.clone(),
+            withdrawn: None,
             bodies: Bodies::default(),
         }));
     }

@@ -4,6 +4,7 @@ pub mod catalog;
 pub mod document;
 pub mod judge;
 pub mod keeper;
+pub mod lifecycle;
 pub mod scheduler;
 pub mod snapshot;
 pub mod surface;

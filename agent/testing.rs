@@ -254,7 +254,7 @@ pub(crate) fn snapshot(agent: AgentPlan, standings: Vec<Standing>) -> Snapshot {
     let standings: Vec<_> = standings.into_iter().map(Arc::new).collect();
     let (aggregate, _) = aggregate(&standings, &agent, Gate::default(), Duration::ZERO);
     let (at, agent) = (noon(), Arc::new(agent));
-    Snapshot { revision: 42, generation: 1, at, agent, standings, aggregate, bodies: Bodies::default() }
+    Snapshot { revision: 42, generation: 1, at, agent, standings, aggregate, withdrawn: None, bodies: Bodies::default() }
 }
 
 /// One of each: degraded, unhealthy, pending and stale.
