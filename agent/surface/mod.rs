@@ -8,6 +8,8 @@ pub mod http;
 mod kubernetes;
 pub mod metrics;
 mod routes;
+#[cfg(test)]
+mod tests;
 
 pub use answer::{Answer, Question, answer};
 pub use engine::About;
