@@ -15,7 +15,8 @@ use crate::{
     backend::{Backend, ConnectionPolicy, Options, Probe},
     failure::{Failure, FailureKind},
     finding::{Finding, Severity},
-    manual::Manual,
+    manual::{COMMON_FACTS, Manual},
+    redact::Redactor,
     run::{Depth, Notes, Outcome, Phase, Run, SessionKind, Stamp, Status, overdue},
     wire::stream::{Connection, Watch},
 };
@@ -42,6 +43,8 @@ struct Slot<S> {
     rejected: Option<Rejected>,
     /// The files that the last opening read.
     stamps: Vec<Stamp>,
+    /// The secrets that were ever read, so that no later run repeats one that a peer echoes.
+    redactor: Redactor,
 }
 
 /// A session and what it was built from.
@@ -62,10 +65,17 @@ struct Rejected {
 }
 
 impl<S> Slot<S> {
+    /// The rejection that forbids another attempt, and for how long; none once a file has changed.
+    fn paused(&mut self) -> Option<(Failure, Duration)> {
+        self.rejected.take_if(|rejected| rejected.stamps.iter().any(Stamp::changed));
+        let rejected = self.rejected.as_ref()?;
+        let left = rejected.next.saturating_duration_since(Instant::now());
+        (!left.is_zero()).then(|| (rejected.failure.clone(), left))
+    }
+
     /// Rejected credentials are not tried again before their time. Without credentials nothing can be locked out.
     fn mind(&mut self, failure: &Failure, run: &Run) {
-        let replayed = self.rejected.as_ref().is_some_and(|rejected| rejected.next > Instant::now());
-        if failure.kind == FailureKind::Auth && !replayed && run.redactor.knows_secrets() {
+        if failure.kind == FailureKind::Auth && self.paused().is_none() && run.redactor.knows_secrets() {
             self.rejected = Some(Rejected::again(self.rejected.take(), self.stamps.clone(), failure));
         }
     }
@@ -79,7 +89,7 @@ impl<S> Session<S> {
 
 impl<B: Backend> Asker<B> {
     pub(crate) fn new(backend: B, options: Options) -> Self {
-        let slot = Slot { warm: None, deep: None, rejected: None, stamps: Vec::new() };
+        let slot = Slot { warm: None, deep: None, rejected: None, stamps: Vec::new(), redactor: Redactor::default() };
         Self { backend, options, slot: tokio::sync::Mutex::new(slot), idle: Mutex::default() }
     }
 
@@ -89,7 +99,6 @@ impl<B: Backend> Asker<B> {
             self.backend_dial(run).await?;
             return Ok(Reached { depth: Depth::Connect, reconnected: false });
         }
-        self.mind_rejection(run, slot).await?;
         let mut reconnected = false;
         if let Some(session) = slot.warm.take() {
             if session.is_lost() {
@@ -100,10 +109,12 @@ impl<B: Backend> Asker<B> {
                 reconnected = true;
             }
         }
+        self.mind_rejection(run, slot).await?;
         let mut session = self.open(run, slot).await?;
         let depth = self.converse(&mut session, run, slot).await;
         match depth {
             Ok(depth) => {
+                slot.rejected = None;
                 slot.warm = Some(session);
                 Ok(Reached { depth, reconnected })
             }
@@ -136,24 +147,34 @@ impl<B: Backend> Asker<B> {
                 return Err(failure);
             }
         };
-        let due = session.opened.elapsed() >= self.options.fresh_every || session.stamps.iter().any(Stamp::changed);
-        if !due {
-            slot.warm = Some(session);
-            return Ok(Some(Reached { depth, reconnected: false }));
-        }
-        match self.open(run, slot).await {
-            Ok(fresh) => {
-                let old = std::mem::replace(slot.warm.insert(fresh), session);
-                self.close_politely(old.inner).await;
+        let renewed = match self.is_due(&session) {
+            false => Ok(None),
+            true => match slot.paused() {
+                Some((rejection, _)) => Err(rejection),
+                None => self.open(run, slot).await.map(Some),
+            },
+        };
+        run.seen().session = Some(SessionKind::Warm);
+        match renewed {
+            Ok(None) => slot.warm = Some(session),
+            Ok(Some(fresh)) => {
+                slot.rejected = None;
+                slot.warm = Some(fresh);
+                self.close_politely(session.inner).await;
             }
             Err(failure) => {
+                slot.mind(&failure, run);
                 let code = if failure.kind == FailureKind::Dns { "dns_failing" } else { "new_connections_failing" };
                 run.finding(Finding::degraded(code, failure.kind.as_str()));
-                run.seen().session = Some(SessionKind::Warm);
                 slot.warm = Some(session);
             }
         }
         Ok(Some(Reached { depth, reconnected: false }))
+    }
+
+    /// Whether a fresh session must show that one can still be had.
+    fn is_due(&self, session: &Session<B::Session>) -> bool {
+        session.opened.elapsed() >= self.options.fresh_every || session.stamps.iter().any(Stamp::changed)
     }
 
     /// From nothing to a session.
@@ -222,19 +243,10 @@ impl<B: Backend> Asker<B> {
 
     /// After a rejection only the dial is tried, until the pause is over or a file has changed.
     async fn mind_rejection(&self, run: &mut Run, slot: &mut Slot<B::Session>) -> Result<(), Failure> {
-        let Some(rejected) = &slot.rejected else { return Ok(()) };
-        let left = rejected.next.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Ok(());
-        }
-        if rejected.stamps.iter().any(Stamp::changed) {
-            slot.rejected = None;
-            return Ok(());
-        }
-        let failure = rejected.failure.clone();
+        let Some((rejection, left)) = slot.paused() else { return Ok(()) };
         self.backend_dial(run).await?;
         run.fact("next_attempt_in_seconds", left.as_secs());
-        Err(failure)
+        Err(rejection)
     }
 
     async fn retire(&self, session: Session<B::Session>, failure: &Failure) {
@@ -258,8 +270,10 @@ impl<B: Backend> Asker<B> {
         let (failure, depth, reconnected) = match result {
             Ok(reached) => (None, Some(reached.depth), reached.reconnected),
             Err(failure) => {
-                // What an earlier run found says nothing about a dependency that did not answer.
+                // What the backend said of itself earlier says nothing about one that does not answer now.
                 notes.findings.clear();
+                notes.missing.clear();
+                notes.facts.retain(|name, _| COMMON_FACTS.iter().any(|row| row.name == name));
                 if matches!(
                     failure.kind,
                     FailureKind::Auth | FailureKind::Permission | FailureKind::Overload | FailureKind::NotReady
@@ -347,18 +361,17 @@ impl<B: Backend> Probe for Asker<B> {
                 return self.outcome(&mut run, Err(overdue(Phase::Query)));
             };
             self.watch_idle(None);
+            run.redactor = std::mem::take(&mut slot.redactor);
             let result = self.go(&mut run, &mut slot).await;
-            match &result {
-                Ok(_) => slot.rejected = None,
-                Err(failure) => {
-                    slot.deep = None;
-                    slot.mind(failure, &run);
-                }
+            if let Err(failure) = &result {
+                slot.deep = None;
+                slot.mind(failure, &run);
             }
             let outcome = self.outcome(&mut run, result);
-            if self.options.connection == ConnectionPolicy::Fresh
-                && let Some(session) = slot.warm.take()
-            {
+            slot.redactor = std::mem::take(&mut run.redactor);
+            // A warm session that is not asked anything would prove nothing.
+            let keep = self.options.connection == ConnectionPolicy::Auto && self.options.depth >= Depth::Query;
+            if !keep && let Some(session) = slot.warm.take() {
                 self.close_politely(session.inner).await;
             }
             self.watch_idle(slot.warm.as_ref());

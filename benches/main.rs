@@ -1,0 +1,261 @@
+//! `make bench`: what the README quotes, measured on the optimised agent against real servers on loopback.
+//!
+//! Not a unit test: nothing fails here when the machine is busy. Each row says what was measured and the bar
+//! it is held against, so that a missed one is seen. Name a part of a row to measure only that:
+//! `cargo bench --bench agent -- memory`.
+#![expect(clippy::expect_used, reason = "a measurement says what it takes for granted")]
+#![expect(clippy::cast_precision_loss, reason = "figures for people")]
+
+mod load;
+#[allow(dead_code, unused_imports, reason = "the measurements need only a part of it")]
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::{
+    fmt::Write as _,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use support::{
+    agent::{self, Agent},
+    eventually, peers,
+    process::Server,
+    servers::{self, PASSWORD, USER},
+};
+
+use load::Poller;
+
+/// One row of the table.
+struct Row {
+    what: &'static str,
+    measured: String,
+    bar: &'static str,
+}
+
+fn main() {
+    use_dist_build();
+    let only: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    let parts: [(&str, fn() -> Vec<Row>); 6] = [
+        ("crash", crash_to_503),
+        ("cpu", cpu_per_run),
+        ("memory", memory),
+        ("thousand", a_thousand_dependencies),
+        ("health", health_under_load),
+        ("check", check_overhead),
+    ];
+    println!("| what | measured | bar |\n| --- | --- | --- |");
+    for (name, part) in parts {
+        if only.is_empty() || only.iter().any(|word| word == name) {
+            for row in part() {
+                println!("| {} | {} | {} |", row.what, row.measured, row.bar);
+            }
+        }
+    }
+}
+
+/// `make bench` builds the agent as images ship it; a plain `cargo bench` measures its own build.
+fn use_dist_build() {
+    let here = std::env::current_exe().expect("a process knows its program");
+    let dist: Option<PathBuf> = here.ancestors().nth(3).map(|target| target.join("dist/probity")).filter(|path| path.exists());
+    match (std::env::var_os("PROBITY_BIN"), dist) {
+        (Some(told), _) => eprintln!("measuring {}", told.to_string_lossy()),
+        (None, Some(dist)) => {
+            eprintln!("measuring {}", dist.display());
+            let again = std::process::Command::new(here).args(std::env::args_os().skip(1)).env("PROBITY_BIN", dist).status();
+            std::process::exit(again.ok().and_then(|status| status.code()).unwrap_or(1));
+        }
+        (None, None) => eprintln!("measuring the build of cargo bench: `make bench` measures the dist build"),
+    }
+}
+
+/// From `kill -9` of a warm dependency to 503 at `/health`.
+fn crash_to_503() -> Vec<Row> {
+    let redis = servers::redis::Redis::start();
+    let postgres = servers::postgres::Postgres::start();
+    let cases: [(&'static str, String, &Server, &dyn Fn()); 2] = [
+        ("kill -9 of Redis to 503 at /health", redis_entry("it", &redis, 1000), redis.process(), &|| redis.restart()),
+        ("kill -9 of Postgres to 503 at /health", postgres_entry("it", &postgres, 1000), postgres.process(), &|| {
+            postgres.restart();
+        }),
+    ];
+    let mut rows = Vec::new();
+    for (what, entry, server, restart) in cases {
+        let agent = Agent::start(&entry);
+        let mut poller = Poller::new(agent.addr());
+        let mut times = Vec::new();
+        for _ in 0..100 {
+            eventually(Duration::from_secs(30), "ready", || (poller.get("/health") == 200).then_some(()));
+            let killed = Instant::now();
+            server.kill9();
+            eventually(Duration::from_secs(30), "not ready", || (poller.get("/health") == 503).then_some(()));
+            times.push(killed.elapsed());
+            restart();
+        }
+        rows.push(Row { what, measured: percentiles(&mut times), bar: "p99 < 10 ms" });
+    }
+    rows
+}
+
+/// What 10 000 runs on warm sessions cost the agent, and what they leave behind.
+fn cpu_per_run() -> Vec<Row> {
+    let redis = servers::redis::Redis::start();
+    let catalog: String = (0..50).map(|n| redis_entry(&format!("redis-{n}"), &redis, 200)).collect();
+    let agent = Agent::start(&catalog);
+    eventually(Duration::from_secs(30), "every session is warm", || (runs(&agent) > 200).then_some(()));
+    let (cpu, before) = (agent.cpu_time(), runs(&agent));
+    eventually(Duration::from_secs(120), "10 000 runs", || {
+        std::thread::sleep(Duration::from_secs(1));
+        (runs(&agent) - before >= 10_000).then_some(())
+    });
+    let (cpu, done) = (agent.cpu_time() - cpu, runs(&agent) - before);
+    let each = cpu.as_secs_f64() * 1000.0 / done as f64;
+    vec![
+        Row {
+            what: "CPU of the agent for a warm Redis run",
+            measured: format!("{each:.3} ms (user + system, {done} runs)"),
+            bar: "≤ 0.05 ms",
+        },
+        Row { what: "sockets in TIME-WAIT afterwards", measured: time_wait(redis.addr().port()).to_string(), bar: "< 10" },
+    ]
+}
+
+/// Resident memory with the four backends warm.
+fn memory() -> Vec<Row> {
+    let four = Four::start();
+    let agent = Agent::start(&four.catalog);
+    eventually(Duration::from_secs(30), "every dependency is well", || {
+        (agent.json("/health")["status"] == "healthy").then_some(())
+    });
+    std::thread::sleep(Duration::from_secs(5));
+    let status = std::fs::read_to_string(format!("/proc/{}/status", agent.process().pid())).expect("the agent runs");
+    let field = |name: &str| {
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap_or_default();
+        line.split_whitespace().nth(1).and_then(|kib| kib.parse::<f64>().ok()).unwrap_or_default() / 1024.0
+    };
+    let measured =
+        format!("{:.1} MiB, {:.1} MiB of it anonymous, {} threads", field("VmRSS:"), field("RssAnon:"), agent.threads());
+    vec![Row { what: "resident memory with the four warm", measured, bar: "≤ 16 MB" }]
+}
+
+/// A thousand dependencies, each run once a second.
+fn a_thousand_dependencies() -> Vec<Row> {
+    let redis = servers::redis::Redis::start();
+    let catalog: String = (0..1000).map(|n| redis_entry(&format!("redis-{n}"), &redis, 1000)).collect();
+    let agent = Agent::start(&catalog);
+    eventually(Duration::from_secs(60), "every session is warm", || (runs(&agent) > 3000).then_some(()));
+    let (cpu, before, begin) = (agent.cpu_time(), runs(&agent), Instant::now());
+    std::thread::sleep(Duration::from_secs(20));
+    let (cpu, done, span) = (agent.cpu_time() - cpu, runs(&agent) - before, begin.elapsed());
+    let share = 100.0 * cpu.as_secs_f64() / span.as_secs_f64();
+    let measured = format!("{share:.0} % of one core at {:.0} runs/s", done as f64 / span.as_secs_f64());
+    vec![Row { what: "1 000 dependencies at 1 s", measured, bar: "< 50 % of one core" }]
+}
+
+/// `/health` while every dependency hangs.
+fn health_under_load() -> Vec<Row> {
+    let hole = peers::black_hole();
+    let mut catalog = String::new();
+    for n in 0..100 {
+        write!(
+            catalog,
+            "[dependencies.hung-{n}]\nbackend = \"redis\"\nurl = \"redis://{}\"\ninterval = \"2s\"\ntimeout = \"1s\"\n",
+            hole.addr()
+        )
+        .expect("a string takes everything");
+    }
+    let agent = Agent::start(&catalog);
+    eventually(Duration::from_secs(30), "every dependency hangs", || {
+        (agent.json("/health")["status"] == "degraded").then_some(())
+    });
+    let (mut times, errors) = load::steady(agent.addr(), "/health", 5000, Duration::from_secs(15));
+    let count = times.len();
+    let measured = format!("{} over {count} requests, {errors} errors", percentiles(&mut times));
+    vec![Row { what: "/health at 5 000 requests/s, 100 of 100 dependencies hung", measured, bar: "p99 < 1 ms, 0 errors" }]
+}
+
+/// What `--check` costs beside its slowest probe.
+fn check_overhead() -> Vec<Row> {
+    let four = Four::start();
+    let mut times: Vec<Duration> = (0..20)
+        .map(|_| {
+            let begin = Instant::now();
+            let ended = agent::check(&four.catalog, &["--format", "json"]);
+            let wall = begin.elapsed();
+            let document: serde_json::Value = serde_json::from_str(&ended.stdout).expect("--check prints a document");
+            let dependencies = document["dependencies"].as_array().expect("it lists dependencies");
+            let slowest = dependencies.iter().filter_map(|entry| entry["duration_seconds"].as_f64()).fold(0.0, f64::max);
+            wall.saturating_sub(Duration::from_secs_f64(slowest))
+        })
+        .collect();
+    vec![Row { what: "--check: the process minus its slowest probe", measured: percentiles(&mut times), bar: "≤ 50 ms" }]
+}
+
+/// The four servers of this build and a catalog for them.
+struct Four {
+    _nginx: servers::nginx::Nginx,
+    _nats: servers::nats::Nats,
+    _postgres: servers::postgres::Postgres,
+    _redis: servers::redis::Redis,
+    catalog: String,
+}
+
+impl Four {
+    fn start() -> Self {
+        let nginx = servers::nginx::Nginx::start();
+        let nats = servers::nats::Nats::builder().jetstream().start();
+        let postgres = servers::postgres::Postgres::start();
+        let redis = servers::redis::Redis::start();
+        let catalog = format!(
+            "{}{}[dependencies.site]\nbackend = \"http\"\nurl = \"http://{}/health\"\ninterval = \"1s\"\ntimeout = \"900ms\"\n\
+             [dependencies.events]\nbackend = \"nats\"\nurl = \"nats://{}\"\ninterval = \"1s\"\ntimeout = \"900ms\"\n",
+            redis_entry("cache", &redis, 1000),
+            postgres_entry("orders-db", &postgres, 1000),
+            nginx.http(),
+            nats.addr(),
+        );
+        Self { _nginx: nginx, _nats: nats, _postgres: postgres, _redis: redis, catalog }
+    }
+}
+
+fn redis_entry(name: &str, server: &servers::redis::Redis, interval: u64) -> String {
+    format!(
+        "[dependencies.{name}]\nbackend = \"redis\"\nurl = \"redis://{}\"\ncriticality = \"required\"\ninterval = \"{interval}ms\"\ntimeout = \"{}ms\"\n",
+        server.addr(),
+        interval - 50
+    )
+}
+
+fn postgres_entry(name: &str, server: &servers::postgres::Postgres, interval: u64) -> String {
+    format!(
+        "[dependencies.{name}]\nbackend = \"postgres\"\nurl = \"postgres://{USER}:${{PASSWORD:-{PASSWORD}}}@{}/{}\"\ncriticality = \"required\"\n\
+         interval = \"{interval}ms\"\ntimeout = \"{}ms\"\n",
+        server.addr(),
+        servers::postgres::DATABASE,
+        interval - 50
+    )
+}
+
+/// Runs of every dependency so far.
+fn runs(agent: &Agent) -> u64 {
+    let metrics = agent.get("/metrics").body;
+    let counts = metrics.lines().filter(|line| line.starts_with("probity_runs_total{"));
+    counts.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).map(|count| count.round()).sum::<f64>() as u64
+}
+
+/// Sockets in TIME-WAIT towards a port, whichever side holds them.
+fn time_wait(port: u16) -> usize {
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap_or_default();
+    let port = format!(":{port:04X}");
+    table
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>())
+        .filter(|f| f.len() > 3 && f[3] == "06" && (f[1].ends_with(&port) || f[2].ends_with(&port)))
+        .count()
+}
+
+fn percentiles(times: &mut [Duration]) -> String {
+    times.sort_unstable();
+    let at = |share: f64| times[((times.len() - 1) as f64 * share).round() as usize].as_secs_f64() * 1000.0;
+    format!("p50 {:.2} ms, p99 {:.2} ms, max {:.2} ms", at(0.5), at(0.99), at(1.0))
+}
