@@ -241,7 +241,7 @@ mod tests {
         bench.send(1, healthy()).await.unwrap();
         let due = Instant::now() + Duration::from_secs(10);
         bench.vitals.set_due(0, due);
-        bench.vitals.set_due(1, due + Duration::from_secs(3600));
+        bench.vitals.set_due(1, due + Duration::from_hours(1));
         sleep(Duration::from_secs(22)).await;
         assert_eq!(bench.statuses(), [ViewStatus::Healthy, ViewStatus::Healthy]);
         sleep(Duration::from_secs(3)).await;
@@ -256,11 +256,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn failing_open_needs_no_outcome() {
-        let bench = start(AgentPlan { fail_open_after: Some(Duration::from_secs(300)), ..agent() });
+        let bench = start(AgentPlan { fail_open_after: Some(Duration::from_mins(5)), ..agent() });
         bench.send(0, failed(FailureKind::Auth)).await.unwrap();
         bench.send(1, healthy()).await.unwrap();
         for index in 0..2 {
-            bench.vitals.set_due(index, Instant::now() + Duration::from_secs(3600));
+            bench.vitals.set_due(index, Instant::now() + Duration::from_hours(1));
         }
         advance(Duration::from_secs(298)).await;
         sleep(Duration::from_secs(1)).await;

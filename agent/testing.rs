@@ -244,7 +244,7 @@ impl Backend for Puppet {
 
 /// A standing after some outcomes, past every grace.
 pub(crate) fn standing(plan: DependencyPlan, outcomes: impl IntoIterator<Item = Outcome>) -> Standing {
-    let now = Moment { since_start: Duration::from_secs(60), at: noon() };
+    let now = Moment { since_start: Duration::from_mins(1), at: noon() };
     let first = Standing::pending(Arc::new(plan), noon());
     outcomes.into_iter().fold(first, |before, outcome| judge(&before, Arc::new(outcome), now).0)
 }

@@ -126,13 +126,11 @@ fn dependencies(snapshot: &Snapshot, query: &Query<'_>) -> Answer {
     }
     let mut statuses = Vec::new();
     for word in query.all("status") {
-        match ViewStatus::find(word) {
-            Some(status) => statuses.push(status),
-            None => {
-                let known = ViewStatus::ALL.map(ViewStatus::as_str);
-                return Answer::refusal(StatusCode::BAD_REQUEST, &unknown("status", word, &known));
-            }
-        }
+        let Some(status) = ViewStatus::find(word) else {
+            let known = ViewStatus::ALL.map(ViewStatus::as_str);
+            return Answer::refusal(StatusCode::BAD_REQUEST, &unknown("status", word, &known));
+        };
+        statuses.push(status);
     }
     let backends: Vec<_> = query.all("backend").collect();
     let known: Vec<_> = probity_probes::registry().iter().map(|registration| registration.kind).collect();

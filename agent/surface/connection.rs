@@ -18,7 +18,7 @@ use tokio::{
 };
 
 /// Between two requests.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_mins(1);
 
 /// From the first byte of a request to the end of its head.
 const REQUEST: Duration = Duration::from_secs(5);
@@ -174,14 +174,14 @@ mod tests {
         let dawdle = async {
             sleep(Duration::from_secs(10)).await;
             slow.heard();
-            std::future::pending().await
+            std::future::pending::<()>().await;
         };
         assert_eq!(lasts(&slow, dawdle).await, Some(Duration::from_secs(15)));
         let deaf = Patience::new();
         let stuck = async {
             deaf.heard();
             deaf.asked();
-            std::future::pending().await
+            std::future::pending::<()>().await;
         };
         assert_eq!(lasts(&deaf, stuck).await, Some(ANSWER));
     }

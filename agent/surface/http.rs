@@ -44,7 +44,7 @@ const HEAD_LIMIT: usize = 16 * 1024;
 const BREATH: Duration = Duration::from_millis(100);
 
 /// Such failures are told at most so often.
-const QUIET: Duration = Duration::from_secs(60);
+const QUIET: Duration = Duration::from_mins(1);
 
 /// When the agent stops, answers that are under way get so long.
 const LAST_ANSWERS: Duration = Duration::from_millis(200);
