@@ -1,12 +1,15 @@
-//! Ways to show a snapshot: functions of it, and the thread that serves them.
+//! Ways to show how things stand: functions of a snapshot, and the thread that serves them.
 
 mod answer;
+pub mod check;
 mod connection;
 mod draft;
 mod engine;
+pub mod health;
 pub mod http;
 mod kubernetes;
 pub mod metrics;
+pub mod report;
 mod routes;
 #[cfg(test)]
 mod tests;
