@@ -8,8 +8,9 @@ use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 use probity_probes::{
     Facts, Failure, FailureKind, FaultDomain, Finding, Manual, Outcome, Phase, SessionKind, Severity, Status, Value,
 };
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, json_schema, transform::RecursiveTransform};
 use serde::{Serialize, Serializer};
+use serde_json::{Value as Json, json};
 
 use crate::{
     catalog::plan::{AgentPlan, Criticality, DependencyPlan},
@@ -369,8 +370,29 @@ impl JsonSchema for Time {
 /// JSON Schema of the document.
 #[must_use]
 pub fn schema() -> Schema {
-    let mut schema =
-        schemars::generate::SchemaSettings::draft2020_12().for_serialize().into_generator().into_root_schema_for::<Document>();
+    let settings = SchemaSettings::draft2020_12().for_serialize().with_transform(RecursiveTransform(forbid_null));
+    let mut schema = settings.into_generator().into_root_schema_for::<Document>();
     schema.insert("title".into(), format!("Probity document, schema {SCHEMA}").into());
     schema
+}
+
+/// What may be absent is never null, but for schemars an `Option` is both.
+fn forbid_null(schema: &mut Schema) {
+    let null = json!({ "type": "null" });
+    if let Some(Json::Array(types)) = schema.get_mut("type") {
+        types.retain(|word| word != "null");
+        if let [only] = &types[..] {
+            let only = only.clone();
+            schema.insert("type".into(), only);
+        }
+    }
+    let Some(Json::Array(choices)) = schema.get_mut("anyOf") else { return };
+    choices.retain(|choice| *choice != null);
+    if let [Json::Object(only)] = &choices[..] {
+        let only = only.clone();
+        schema.remove("anyOf");
+        for (key, value) in only {
+            schema.insert(key, value);
+        }
+    }
 }

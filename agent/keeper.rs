@@ -11,7 +11,7 @@ use std::{
 use probity_probes::Outcome;
 use tokio::{
     sync::{mpsc, oneshot, watch},
-    time::{MissedTickBehavior, interval},
+    time::{Instant, MissedTickBehavior, interval},
 };
 
 use crate::{
@@ -69,6 +69,7 @@ impl Keeper {
             agent: Arc::clone(&agent),
             standings: standings.clone(),
             aggregate: aggregate.clone(),
+            withdrawn: None,
             bodies: Bodies::default(),
         };
         let (published, reader) = watch::channel(Arc::new(first));
@@ -103,6 +104,8 @@ impl Keeper {
         let before = &self.standings[index];
         let (mut after, pause) = judge(before, outcome, now);
         after.tally.skipped += skipped;
+        // The scheduler will say it exactly; until then what has just ended is not overdue.
+        self.vitals.set_due(index, Instant::now() + pause.after);
         // The asker is gone only when the agent stops; then there is no next run.
         let _ = next.send(pause);
         tell(before, &after);
@@ -148,6 +151,7 @@ impl Keeper {
             agent: Arc::clone(&self.agent),
             standings: self.standings.clone(),
             aggregate: self.aggregate.clone(),
+            withdrawn: None,
             bodies: Bodies::default(),
         }));
     }
@@ -235,9 +239,9 @@ mod tests {
         let bench = start(agent());
         bench.send(0, healthy()).await.unwrap();
         bench.send(1, healthy()).await.unwrap();
-        let due = tokio::time::Instant::now() + Duration::from_secs(10);
+        let due = Instant::now() + Duration::from_secs(10);
         bench.vitals.set_due(0, due);
-        bench.vitals.set_due(1, due + Duration::from_secs(3600));
+        bench.vitals.set_due(1, due + Duration::from_hours(1));
         sleep(Duration::from_secs(22)).await;
         assert_eq!(bench.statuses(), [ViewStatus::Healthy, ViewStatus::Healthy]);
         sleep(Duration::from_secs(3)).await;
@@ -252,12 +256,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn failing_open_needs_no_outcome() {
-        let bench = start(AgentPlan { fail_open_after: Some(Duration::from_secs(300)), ..agent() });
-        for index in 0..2 {
-            bench.vitals.set_due(index, tokio::time::Instant::now() + Duration::from_secs(3600));
-        }
+        let bench = start(AgentPlan { fail_open_after: Some(Duration::from_mins(5)), ..agent() });
         bench.send(0, failed(FailureKind::Auth)).await.unwrap();
         bench.send(1, healthy()).await.unwrap();
+        for index in 0..2 {
+            bench.vitals.set_due(index, Instant::now() + Duration::from_hours(1));
+        }
         advance(Duration::from_secs(298)).await;
         sleep(Duration::from_secs(1)).await;
         assert!(!bench.view().aggregate.ready);

@@ -6,6 +6,7 @@ pub mod commands;
 pub mod document;
 pub mod judge;
 pub mod keeper;
+pub mod lifecycle;
 pub mod logging;
 pub mod reference;
 pub mod scheduler;

@@ -60,13 +60,7 @@ mod tests {
     use super::*;
 
     fn args(level: Option<&str>, verbose: u8) -> Common {
-        Common {
-            catalog: "x".into(),
-            listen: None,
-            log_level: level.map(Into::into),
-            log_format: LogFormat::Text,
-            verbose,
-        }
+        Common { catalog: "x".into(), listen: None, log_level: level.map(Into::into), log_format: LogFormat::Text, verbose }
     }
 
     #[test]
@@ -75,9 +69,6 @@ mod tests {
         assert!(shown(None, 0).is_ok_and(|text| text.contains("async_nats=warn") && text.contains("info")));
         assert!(shown(None, 1).is_ok_and(|text| text.contains("debug")));
         assert!(shown(Some("hyper=trace,info"), 0).is_ok_and(|text| !text.contains("hyper=warn")));
-        assert_eq!(
-            shown(Some("loud"), 0),
-            Err("unknown log level `loud`: expected error, warn, info, debug or trace".into())
-        );
+        assert_eq!(shown(Some("loud"), 0), Err("unknown log level `loud`: expected error, warn, info, debug or trace".into()));
     }
 }

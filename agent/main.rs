@@ -3,8 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    probity::commands::run(|plan| {
-        println!("{} dependencies", plan.dependencies.len());
-        ExitCode::SUCCESS
-    })
+    probity::commands::run(probity::lifecycle::run)
 }

@@ -5,9 +5,10 @@ use std::fmt::Write;
 
 use clap::CommandFactory;
 use probity_probes::{
-    Entry, FailureKind, registry,
+    Entry, FailureKind,
     duration::Span,
     manual::{COMMON_FACTS, COMMON_FINDINGS, FactRow, FindingRow},
+    registry,
 };
 use serde_json::Value;
 

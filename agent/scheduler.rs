@@ -283,7 +283,7 @@ mod tests {
         assert_eq!(bench.vitals.in_flight.load(Relaxed), 1);
         assert_eq!(well.runs(), 1);
         // Two runs, a quick re-run between them: 2 × timeout + 2 s after the first began.
-        sleep_until(Instant::now() + Duration::from_millis(8_000)).await;
+        sleep_until(Instant::now() + Duration::from_secs(8)).await;
         assert_eq!(hung.runs(), 2);
         let view = Arc::clone(&bench.reader.borrow());
         assert_eq!(view.standings[0].status.as_str(), "unhealthy");

@@ -31,6 +31,8 @@ pub struct Snapshot {
     pub standings: Vec<Arc<Standing>>,
     /// What they amount to.
     pub aggregate: Aggregate,
+    /// Why the agent itself must not be believed or used any more, as a sentence.
+    pub withdrawn: Option<String>,
     /// What surfaces rendered of it.
     pub bodies: Bodies,
 }
@@ -121,6 +123,7 @@ impl Snapshot {
                 exemption: None,
                 reason: Some(reason.to_owned()),
             },
+            withdrawn: Some(reason.to_owned()),
             bodies: Bodies::default(),
         }
     }

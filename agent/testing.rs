@@ -20,7 +20,11 @@ use probity_probes::{
 };
 use tokio::sync::Notify;
 
-use crate::catalog::plan::{AgentPlan, Criticality, DependencyPlan, Readiness, Timing, Words};
+use crate::{
+    catalog::plan::{AgentPlan, Criticality, DependencyPlan, Readiness, Timing, Words},
+    judge::{Moment, Standing, judge, readiness::Gate},
+    snapshot::{Bodies, Snapshot, aggregate},
+};
 
 /// A fixed moment, so that renderings can be compared.
 pub(crate) fn noon() -> Timestamp {
@@ -67,7 +71,7 @@ pub(crate) fn plan_of(name: &str, criticality: Criticality, script: Arc<Script>)
 
 pub(crate) fn healthy() -> Outcome {
     let mut phases = Phases::default();
-    phases.set(Phase::Query, Duration::from_micros(700));
+    phases.add(Phase::Query, Duration::from_micros(700));
     Outcome {
         status: Status::Healthy,
         failure: None,
@@ -236,4 +240,38 @@ impl Backend for Puppet {
     }
 
     async fn close(&self, (): ()) {}
+}
+
+/// A standing after some outcomes, past every grace.
+pub(crate) fn standing(plan: DependencyPlan, outcomes: impl IntoIterator<Item = Outcome>) -> Standing {
+    let now = Moment { since_start: Duration::from_mins(1), at: noon() };
+    let first = Standing::pending(Arc::new(plan), noon());
+    outcomes.into_iter().fold(first, |before, outcome| judge(&before, Arc::new(outcome), now).0)
+}
+
+/// A snapshot of some standings.
+pub(crate) fn snapshot(agent: AgentPlan, standings: Vec<Standing>) -> Snapshot {
+    let standings: Vec<_> = standings.into_iter().map(Arc::new).collect();
+    let (aggregate, _) = aggregate(&standings, &agent, Gate::default(), Duration::ZERO);
+    let (at, agent) = (noon(), Arc::new(agent));
+    Snapshot { revision: 42, generation: 1, at, agent, standings, aggregate, withdrawn: None, bodies: Bodies::default() }
+}
+
+/// One of each: degraded, unhealthy, pending and stale.
+pub(crate) fn example() -> Snapshot {
+    let mut orders = plan("orders-db", Criticality::Required);
+    orders.words.owner = Some("team \"orders\"".into());
+    orders.words.labels = [("team".to_owned(), "orders".to_owned()), ("backend".to_owned(), "taken".to_owned())].into();
+    let mut full = found(Finding::degraded("connections", 0.94).against(0.9));
+    full.session = Some(SessionKind::Fresh);
+    full.missing.push("replication".into());
+    full.facts.insert("restarts_total".into(), 7_i64.into());
+    full.facts.insert("certificate_expiry_timestamp_seconds".into(), 1_800_000_000_i64.into());
+    let standings = vec![
+        standing(orders, [healthy(), full]),
+        standing(plan("cache", Criticality::Optional), [healthy(), failed(FailureKind::ConnectRefused)]),
+        standing(plan("queue", Criticality::Informational), []),
+        standing(plan("old", Criticality::Optional), [healthy()]).outdated(noon()),
+    ];
+    snapshot(agent(), standings)
 }

@@ -2,11 +2,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use probity_probes::{
-    ConfigError, Entry, Options,
-    duration::Span,
-    wire::resolve::Resolver,
-};
+use probity_probes::{ConfigError, Entry, Options, duration::Span, wire::resolve::Resolver};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use toml::{
@@ -32,9 +28,8 @@ const LONGEST_INTERVAL: Span = Span::days(1);
 const SHORTEST_TIMEOUT: Span = Span::millis(10);
 
 /// Labels that `probity_dependency_info` has anyway.
-const TAKEN_LABELS: [&str; 12] = [
-    "dependency", "backend", "criticality", "version", "role", "mode", "owner", "runbook", "instance", "job", "le", "quantile",
-];
+const TAKEN_LABELS: [&str; 12] =
+    ["dependency", "backend", "criticality", "version", "role", "mode", "owner", "runbook", "instance", "job", "le", "quantile"];
 
 /// The plan of `[agent]`.
 pub(super) fn agent(keys: &AgentKeys) -> AgentPlan {
@@ -59,10 +54,7 @@ fn host_name() -> String {
 /// Why a name cannot be that of a dependency.
 pub(super) fn bad_name(name: &str) -> bool {
     let inside = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '_' | '-');
-    name.is_empty()
-        || name.len() > 63
-        || !name.chars().all(inside)
-        || name.starts_with(|c: char| !c.is_ascii_alphanumeric())
+    name.is_empty() || name.len() > 63 || !name.chars().all(inside) || name.starts_with(|c: char| !c.is_ascii_alphanumeric())
 }
 
 /// Checked keys as their type.
@@ -172,7 +164,9 @@ impl Draft<'_> {
                 own.extend(value.shift_remove_entry(key));
             }
             for key in rules::properties(&rules::schema_of::<CommonKeys>()).into_iter().flatten().map(|(key, _)| key) {
-                if key != "degraded" && let Some(set) = value.shift_remove(key) {
+                if key != "degraded"
+                    && let Some(set) = value.shift_remove(key)
+                {
                     common[key] = set;
                 }
             }
@@ -249,10 +243,7 @@ impl Draft<'_> {
 
     fn warn(&self, common: &CommonKeys, walk: &mut Walk<'_>) {
         let shared_is_said = find(&self.section.table, "shared").is_some();
-        if common.criticality == Criticality::Required
-            && common.shared
-            && !shared_is_said
-            && self.readiness == Readiness::Strict
+        if common.criticality == Criticality::Required && common.shared && !shared_is_said && self.readiness == Readiness::Strict
         {
             walk.warnings.push(
                 "required and shared: every replica will leave the Service together when it fails; say `shared = false`, \
@@ -348,4 +339,3 @@ fn find_nearest(table: &DeTable<'_>, path: &str) -> Option<Range<usize>> {
 pub(super) fn get<'t, 'i>(table: &'t DeTable<'i>, name: &str) -> Option<&'t Spanned<DeValue<'i>>> {
     table.iter().find(|(key, _)| key.get_ref() == name).map(|(_, item)| item)
 }
-

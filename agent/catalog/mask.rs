@@ -10,7 +10,19 @@ use probity_probes::address::nearest;
 
 /// Parts of a key that make its value a secret.
 const SUSPICIOUS: [&str; 14] = [
-    "pass", "pwd", "token", "secret", "apikey", "api_key", "api-key", "auth", "cookie", "credential", "jwt", "nkey", "seed",
+    "pass",
+    "pwd",
+    "token",
+    "secret",
+    "apikey",
+    "api_key",
+    "api-key",
+    "auth",
+    "cookie",
+    "credential",
+    "jwt",
+    "nkey",
+    "seed",
     "bearer",
 ];
 
@@ -112,7 +124,8 @@ impl Mask<'_> {
     /// Hides a value, but not the quotes around it.
     fn quoted(&mut self, range: Range<usize>) {
         let Some(value) = self.text.get(range.clone()) else { return };
-        let quotes = if value.starts_with("\"\"\"") || value.starts_with("'''") { 3 } else { usize::from(value.starts_with(['"', '\''])) };
+        let quotes =
+            if value.starts_with("\"\"\"") || value.starts_with("'''") { 3 } else { usize::from(value.starts_with(['"', '\''])) };
         let inner = if value.len() >= 2 * quotes { range.start + quotes..range.end - quotes } else { range };
         self.set(inner, true);
     }
@@ -287,7 +300,8 @@ impl Mask<'_> {
             }
         }
         for (found, _) in body.match_indices('=') {
-            let name = body[..found].rsplit(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))).next().unwrap_or_default();
+            let name =
+                body[..found].rsplit(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))).next().unwrap_or_default();
             let value = &body[found + 1..];
             if !name.is_empty() && found > name.len() && self.known.guess(name) == Guess::Secret {
                 let length = value.find(['&', ';', ' ', '"', '\'']).unwrap_or(value.len());

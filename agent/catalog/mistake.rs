@@ -103,8 +103,7 @@ impl Mistakes {
             let other = mistake.other.as_deref().filter(|(other, _)| other.file == place.file);
             let mut snippet = snippet(file, place, AnnotationKind::Primary, &mistake.label);
             if let Some((other, words)) = other {
-                snippet =
-                    snippet.annotation(AnnotationKind::Context.span(first_line(&file.text, other)).label(words.as_str()));
+                snippet = snippet.annotation(AnnotationKind::Context.span(first_line(&file.text, other)).label(words.as_str()));
             }
             group = group.element(snippet);
         }

@@ -75,15 +75,7 @@ struct Loader<'a> {
 impl<'a> Loader<'a> {
     fn new(files: &'a [File], environment: Environment<'a>) -> Self {
         let schemas = registry().iter().filter_map(|row| Some((row.kind, schema::entry(&row.entry?)))).collect();
-        Self {
-            files,
-            environment,
-            schemas,
-            mistakes: Vec::new(),
-            warnings: Vec::new(),
-            hidden: Vec::new(),
-            cleared: Vec::new(),
-        }
+        Self { files, environment, schemas, mistakes: Vec::new(), warnings: Vec::new(), hidden: Vec::new(), cleared: Vec::new() }
     }
 
     fn load(mut self) -> Result<Plan, Mistakes> {
@@ -200,7 +192,8 @@ impl<'a> Loader<'a> {
 /// The backend of a dependency; without one, its keys cannot be judged.
 fn backend(section: &Section<'_>, walk: &mut Walk<'_>) -> Option<(&'static str, &'static probity_probes::Entry)> {
     let Some(item) = build::get(&section.table, "backend") else {
-        walk.mistake(section.header.clone(), format!("`{}` has no backend", section.name)).label = "needs `backend = \"…\"`".into();
+        walk.mistake(section.header.clone(), format!("`{}` has no backend", section.name)).label =
+            "needs `backend = \"…\"`".into();
         return None;
     };
     let DeValue::String(raw) = item.get_ref() else {

@@ -189,7 +189,8 @@ mod tests {
 
     #[test]
     fn optional_is_not_an_alternative() {
-        let schema = tidy(json!({ "anyOf": [{ "type": ["integer", "null"], "minimum": 1 }, { "type": "null" }], "default": null }));
+        let schema =
+            tidy(json!({ "anyOf": [{ "type": ["integer", "null"], "minimum": 1 }, { "type": "null" }], "default": null }));
         assert_eq!(schema, json!({ "type": "integer", "minimum": 1 }));
     }
 
@@ -197,13 +198,19 @@ mod tests {
     fn tables_that_both_halves_know_are_merged() {
         let half = |key: &str| json!({ "type": "object", "properties": { "degraded": { "type": "object", "properties": { key: { "type": "number" } } } }, "required": [key] });
         let merged = merge(&half("a"), &half("b"));
-        assert_eq!(merged["properties"]["degraded"]["properties"], json!({ "a": { "type": "number" }, "b": { "type": "number" } }));
+        assert_eq!(
+            merged["properties"]["degraded"]["properties"],
+            json!({ "a": { "type": "number" }, "b": { "type": "number" } })
+        );
         assert_eq!(required(&merged).collect::<Vec<_>>(), ["a", "b"]);
     }
 
     #[test]
     fn expectations_are_sentences() {
         assert_eq!(expected(&json!({ "oneOf": [{ "const": "a" }, { "enum": ["b", "c"] }] })), "\"a\", \"b\" or \"c\"");
-        assert_eq!(expected(&json!({ "anyOf": [{ "type": "integer" }, { "type": "array" }] })), "a whole number or a list, `[…]`");
+        assert_eq!(
+            expected(&json!({ "anyOf": [{ "type": "integer" }, { "type": "array" }] })),
+            "a whole number or a list, `[…]`"
+        );
     }
 }

@@ -57,10 +57,8 @@ impl Walk<'_> {
                             self.hidden.push(item.span());
                             let near = probity_probes::address::nearest(name, ["file", "env"]).map(str::to_owned);
                             let mistake = self.mistake(key.span(), format!("unknown key `{name}` in `{path}`"));
-                            mistake.label = near.map_or_else(
-                                || "must be `file` or `env`".into(),
-                                |near| format!("did you mean `{near}`?"),
-                            );
+                            mistake.label =
+                                near.map_or_else(|| "must be `file` or `env`".into(), |near| format!("did you mean `{near}`?"));
                             sound = false;
                         }
                     }

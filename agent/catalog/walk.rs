@@ -187,13 +187,7 @@ impl<'a> Walk<'a> {
         self.mistake(span, title).label = label;
     }
 
-    fn alternatives(
-        &mut self,
-        item: &Spanned<DeValue<'_>>,
-        branches: &[Value],
-        schema: &Value,
-        path: &str,
-    ) -> Option<Twin> {
+    fn alternatives(&mut self, item: &Spanned<DeValue<'_>>, branches: &[Value], schema: &Value, path: &str) -> Option<Twin> {
         let fitting: Vec<_> = branches.iter().filter(|branch| fits(branch, item.get_ref())).collect();
         match fitting.as_slice() {
             [] => {
@@ -380,11 +374,7 @@ impl<'a> Walk<'a> {
             DeValue::String(raw) => self.expand(raw, span).map(|expanded| Value::from(expanded.text).into()),
             DeValue::Boolean(switch) => Some(json!(switch).into()),
             DeValue::Integer(_) | DeValue::Float(_) => self.number(value, span, &Value::Null, path),
-            DeValue::Array(_) => self.value(
-                &Spanned::new(span, value.clone()),
-                &json!({ "type": "array", "items": {} }),
-                path,
-            ),
+            DeValue::Array(_) => self.value(&Spanned::new(span, value.clone()), &json!({ "type": "array", "items": {} }), path),
             DeValue::Table(table) => self.table(table, &json!({ "additionalProperties": true }), span, path),
             DeValue::Datetime(date) => Some(Value::from(date.to_string()).into()),
         }

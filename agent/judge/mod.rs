@@ -22,13 +22,13 @@ use crate::catalog::plan::Timing;
 use standing::Memory;
 
 /// An unhealthy dependency is asked at its interval for so long; then ever more seldom.
-const EAGER: Duration = Duration::from_secs(300);
+const EAGER: Duration = Duration::from_mins(5);
 
 /// The longest pause that back-off makes of an interval.
-const PAUSE: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_mins(1);
 
 /// The longest pause for what only a person can repair.
-const PAUSE_FOR_PEOPLE: Duration = Duration::from_secs(300);
+const PAUSE_FOR_PEOPLE: Duration = Duration::from_mins(5);
 
 /// Of the last five answers, so many have to be slow.
 const SLOW_ANSWERS: u32 = 3;
@@ -75,34 +75,29 @@ pub fn judge(before: &Standing, outcome: Arc<Outcome>, now: Moment) -> (Standing
     next.recognise(&outcome);
     let memory = &mut next.memory;
     // Some(status): decided. None: not enough is known, what was shown stays.
-    let (decided, quick) = match &outcome.failure {
-        Some(failure) => {
-            memory.successes = 0;
-            memory.failures = memory.failures.saturating_add(1);
-            next.last_error = Some(Arc::new(PastFailure { failure: failure.clone(), at: outcome.at }));
-            let known_unhealthy = memory.verdict == Some(Status::Unhealthy);
-            if memory.verdict.is_none() && now.since_start < timing.startup_grace && has_grace(failure.kind) {
-                (None, true)
-            } else if is_decisive(failure.kind) || known_unhealthy || memory.failures >= timing.fall {
-                (Some(Status::Unhealthy), false)
-            } else {
-                (None, memory.failures == 1)
-            }
+    let (decided, quick) = if let Some(failure) = &outcome.failure {
+        memory.successes = 0;
+        memory.failures = memory.failures.saturating_add(1);
+        next.last_error = Some(Arc::new(PastFailure { failure: failure.clone(), at: outcome.at }));
+        let known_unhealthy = memory.verdict == Some(Status::Unhealthy);
+        if memory.verdict.is_none() && now.since_start < timing.startup_grace && has_grace(failure.kind) {
+            (None, true)
+        } else if is_decisive(failure.kind) || known_unhealthy || memory.failures >= timing.fall {
+            (Some(Status::Unhealthy), false)
+        } else {
+            (None, memory.failures == 1)
         }
-        None => {
-            memory.failures = 0;
-            match worst(&next.findings) {
-                Status::Unhealthy => {
-                    memory.successes = 0;
-                    (Some(Status::Unhealthy), false)
-                }
-                status => {
-                    memory.successes = memory.successes.saturating_add(1);
-                    next.last_success = Some(outcome.at);
-                    let rises = memory.verdict == Some(Status::Unhealthy) && memory.successes < timing.rise;
-                    (Some(if rises { Status::Unhealthy } else { status }), rises && memory.successes == 1)
-                }
-            }
+    } else {
+        memory.failures = 0;
+        let status = worst(&next.findings);
+        if status == Status::Unhealthy {
+            memory.successes = 0;
+            (Some(status), false)
+        } else {
+            memory.successes = memory.successes.saturating_add(1);
+            next.last_success = Some(outcome.at);
+            let rises = memory.verdict == Some(Status::Unhealthy) && memory.successes < timing.rise;
+            (Some(if rises { Status::Unhealthy } else { status }), rises && memory.successes == 1)
         }
     };
     if let Some(status) = decided {

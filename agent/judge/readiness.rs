@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn failing_open_takes_an_unbroken_red_period() {
-        let limit = Some(Duration::from_secs(300));
+        let limit = Some(Duration::from_mins(5));
         let at = Duration::from_secs;
         let (gate, exempt) = Gate::default().decide(true, Readiness::Strict, limit, at(10));
         assert_eq!(exempt, None);

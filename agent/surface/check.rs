@@ -97,8 +97,7 @@ fn choose<'a>(dependencies: &'a [DependencyPlan], only: &[String]) -> Result<Vec
 }
 
 async fn ask_and_report(plan: &Plan, chosen: &[&DependencyPlan], args: &CheckArgs, runtime: &Handle) -> ExitCode {
-    let probers: Vec<_> =
-        chosen.iter().map(|dependency| Prober::new(dependency.probe.clone(), runtime.clone())).collect();
+    let probers: Vec<_> = chosen.iter().map(|dependency| Prober::new(dependency.probe.clone(), runtime.clone())).collect();
     let outcomes = ask(chosen, &probers, args).await;
     let round: Vec<_> = chosen.iter().copied().zip(&outcomes).collect();
     let document = Document::checked(&plan.agent, &round, Detail::Verbose);

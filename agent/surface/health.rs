@@ -93,8 +93,7 @@ async fn ask(uri: &Uri) -> Result<(StatusCode, String), String> {
         _ => format!("no agent answers on {host}:{port}: {error}"),
     })?;
     let strange = |_| format!("what answers on {host}:{port} does not speak HTTP");
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(strange)?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(strange)?;
     tokio::spawn(connection);
     let request = Request::get(uri.path_and_query().map_or("/health", |path| path.as_str()))
         .header(header::HOST, format!("{host}:{port}"))

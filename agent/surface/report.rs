@@ -127,9 +127,8 @@ fn latency(seconds: f64) -> String {
 fn paint(line: &str, at: usize) -> String {
     let Some((before, rest)) = line.is_char_boundary(at).then(|| line.split_at_checked(at)).flatten() else { return line.into() };
     let word = rest.split(' ').next().unwrap_or_default();
-    let status = [ViewStatus::Healthy, ViewStatus::Degraded, ViewStatus::Unhealthy]
-        .into_iter()
-        .find(|status| status.to_string() == word);
+    let status =
+        [ViewStatus::Healthy, ViewStatus::Degraded, ViewStatus::Unhealthy].into_iter().find(|status| status.to_string() == word);
     match status {
         Some(status) => {
             let style = style(status);
@@ -169,7 +168,8 @@ mod tests {
 
     #[test]
     fn latencies_have_three_digits() {
-        for (seconds, text) in [(0.000_42, "0.42 ms"), (0.0123, "12.3 ms"), (0.123, "123 ms"), (1.2, "1.20 s"), (12.0, "12.0 s")] {
+        for (seconds, text) in [(0.000_42, "0.42 ms"), (0.0123, "12.3 ms"), (0.123, "123 ms"), (1.2, "1.20 s"), (12.0, "12.0 s")]
+        {
             assert_eq!(latency(seconds), text);
         }
     }
