@@ -33,6 +33,7 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub struct NatsConfig {
     /// `nats://[user@]host[:4222]`; `tls://` for TLS. A user without a password is a token.
+    #[schemars(extend("x-user-is-secret" = true))]
     url: Address,
     /// User name, if it is not in the URL.
     username: Option<String>,
