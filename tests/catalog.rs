@@ -273,7 +273,8 @@ fn secret_files_are_looked_at() {
     use std::os::unix::fs::PermissionsExt;
     let catalog = Catalog::of(&[("secret", "x")]);
     let secret = catalog.path("secret");
-    let entry = format!("[dependencies.a]\nbackend = \"redis\"\nurl = \"redis://a\"\npassword = {{ file = \"{}\" }}\n", secret.display());
+    let entry =
+        format!("[dependencies.a]\nbackend = \"redis\"\nurl = \"redis://a\"\npassword = {{ file = \"{}\" }}\n", secret.display());
     fs::write(catalog.path("c.toml"), &entry).expect("the file can be written");
     fs::write(catalog.path("strict.toml"), format!("[agent]\nstrict_secret_files = true\n{entry}")).expect("likewise");
 
@@ -286,7 +287,9 @@ fn secret_files_are_looked_at() {
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).expect("the mode can be set");
     assert_eq!(catalog.mistakes_at(&catalog.path("strict.toml")), "nothing");
     fs::remove_file(&secret).expect("the file can be removed");
-    assert!(catalog.mistakes_at(&catalog.path("c.toml")).contains("the secret file DIR/secret cannot be read: it does not exist"));
+    assert!(
+        catalog.mistakes_at(&catalog.path("c.toml")).contains("the secret file DIR/secret cannot be read: it does not exist")
+    );
 }
 
 #[test]
