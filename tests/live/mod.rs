@@ -2,8 +2,11 @@
 
 mod faults;
 mod http;
+mod memcached;
+mod mqtt;
 mod nats;
 mod postgres;
+mod rabbitmq;
 mod redis;
 mod tls;
 
@@ -11,7 +14,7 @@ use crate::support::truth::State;
 
 /// Every state that is made and decided here: the rows of the truth table.
 pub(crate) fn states() -> Vec<State> {
-    [http::STATES, nats::STATES, postgres::STATES, redis::STATES]
+    [http::STATES, memcached::STATES, mqtt::STATES, nats::STATES, postgres::STATES, rabbitmq::STATES, redis::STATES]
         .concat()
         .into_iter()
         .flatten()

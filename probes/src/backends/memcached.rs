@@ -435,12 +435,7 @@ static MANUAL: Manual = Manual {
             message: "the server answered with an error of its own",
             remedy: "",
         },
-        CodeRow {
-            code: "CLIENT_ERROR*",
-            kind: FailureKind::Protocol,
-            message: "the server did not understand us",
-            remedy: "",
-        },
+        CodeRow { code: "CLIENT_ERROR*", kind: FailureKind::Protocol, message: "the server did not understand us", remedy: "" },
         CodeRow { code: "ERROR*", kind: FailureKind::Protocol, message: "the server did not understand us", remedy: "" },
     ],
     unsupported: &[

@@ -6,10 +6,14 @@ use crate::registry::Registration;
 pub mod http;
 #[cfg(feature = "memcached")]
 pub mod memcached;
+#[cfg(feature = "mqtt")]
+pub mod mqtt;
 #[cfg(feature = "nats")]
 pub mod nats;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+#[cfg(feature = "rabbitmq")]
+pub mod rabbitmq;
 #[cfg(feature = "redis")]
 pub mod redis;
 
@@ -24,5 +28,12 @@ macro_rules! row {
     }};
 }
 
-pub(crate) const TABLE: &[Registration] =
-    &[row!("http", http::Http), row!("memcached", memcached::Memcached), row!("nats", nats::Nats), row!("postgres", postgres::Postgres), row!("redis", redis::Redis)];
+pub(crate) const TABLE: &[Registration] = &[
+    row!("http", http::Http),
+    row!("memcached", memcached::Memcached),
+    row!("mqtt", mqtt::Mqtt),
+    row!("nats", nats::Nats),
+    row!("postgres", postgres::Postgres),
+    row!("rabbitmq", rabbitmq::Rabbitmq),
+    row!("redis", redis::Redis),
+];

@@ -76,10 +76,11 @@ impl Conversation {
     }
 }
 
-/// The failure that an error at the start of these bytes means: a full server says it before TLS begins.
+/// The refusal at the start of these bytes: a full server says it before TLS begins. Other errors only show that
+/// it took our TLS for words.
 pub(crate) fn refusal(bytes: &[u8]) -> Option<Failure> {
     let line = bytes.split(|byte| *byte == b'\r').next()?;
-    answer(String::from_utf8_lossy(line).into_owned()).err()
+    line.starts_with(b"ERROR Too many").then(|| answer(String::from_utf8_lossy(line).into_owned()).err())?
 }
 
 /// The line, unless it is one of the three forms of an error; then the whole line is its code.
@@ -116,7 +117,7 @@ mod tests {
     fn a_refusal_in_plain_text_is_known() {
         let code = |bytes: &[u8]| refusal(bytes).and_then(|failure| failure.code);
         assert_eq!(code(b"ERROR Too many open connections\r\n").as_deref(), Some("ERROR Too many open connections"));
-        assert_eq!(code(b"\x16\x03\x03\0\x7a"), None);
+        assert_eq!(code(b"ERROR\r\n"), None);
         assert_eq!(code(b""), None);
     }
 }

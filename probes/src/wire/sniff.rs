@@ -25,6 +25,8 @@ pub enum Protocol {
     Amqp,
     /// Memcached's text protocol.
     Memcached,
+    /// MQTT.
+    Mqtt,
     /// SMTP or FTP: both greet with 220.
     Mail,
     /// One that is known by name only.
@@ -44,6 +46,7 @@ impl fmt::Display for Protocol {
             Self::MySql => "MySQL",
             Self::Amqp => "AMQP",
             Self::Memcached => "Memcached",
+            Self::Mqtt => "MQTT",
             Self::Mail => "SMTP or FTP",
             Self::Other(name) => name,
         })
@@ -62,6 +65,8 @@ impl Protocol {
             [b'E', b'R', b'R', b'O', b'R', b'\r' | b' ', ..]
             | [b'V', b'E', b'R', b'S', b'I', b'O', b'N', b' ', ..]
             | [b'C', b'L', b'I', b'E', b'N', b'T', b'_', ..] => Some(Self::Memcached),
+            // a CONNACK of MQTT 3
+            [0x20, 2, 0 | 1, 0..=5, ..] => Some(Self::Mqtt),
             [b'2', b'2', b'0', b' ' | b'-', ..] => Some(Self::Mail),
             // alert (21) or handshake (22), version 3.x, a length below 2^14 + 256
             [21 | 22, 3, 0..=4, 0..=0x41, ..] => Some(Self::Tls),
@@ -96,6 +101,10 @@ impl Protocol {
             Self::Nats => b"I-".contains(&byte),
             // VERSION, STORED, STAT, END and the errors
             Self::Memcached => b"VSECN".contains(&byte),
+            // CONNACK, or DISCONNECT in its place
+            Self::Mqtt => matches!(byte, 0x20 | 0xe0),
+            // a method frame, or the header of another version
+            Self::Amqp => matches!(byte, 1 | b'A'),
             _ => true,
         }
     }

@@ -4,9 +4,12 @@
 //! value is dropped, and with the test process at the latest. Those from `shared()` are for many tests at once:
 //! nobody may make them sick.
 
+pub(crate) mod memcached;
+pub(crate) mod mosquitto;
 pub(crate) mod nats;
 pub(crate) mod nginx;
 pub(crate) mod postgres;
+pub(crate) mod rabbitmq;
 pub(crate) mod redis;
 
 use std::ffi::OsStr;
@@ -21,8 +24,11 @@ pub(crate) const PASSWORD: &str = "probe-secret-pw";
 /// Backend, the programs that its servers need, and the Debian package that has them.
 const KNOWN: &[(&str, &[&str], &str)] = &[
     ("http", &["nginx"], "nginx-light"),
+    ("memcached", &["memcached"], "memcached"),
+    ("mqtt", &["mosquitto", "mosquitto_passwd"], "mosquitto"),
     ("nats", &["nats-server"], "nats-server"),
     ("postgres", &["postgres", "initdb", "pg_basebackup"], "postgresql-15"),
+    ("rabbitmq", &["rabbitmqctl", "epmd"], "rabbitmq-server"),
     ("redis", &["redis-server"], "redis-server"),
 ];
 
