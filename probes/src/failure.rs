@@ -4,7 +4,7 @@
 //! Classification follows a fixed order: the server's own code, the phase, the operating system's error
 //! or TLS alert. Never a substring of a message meant for people, except where a protocol's code *is* text.
 
-use std::{error::Error, fmt, io};
+use std::{error::Error, fmt, io, sync::Arc};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -231,6 +231,11 @@ impl Failure {
             if let Some(tls) = current.downcast_ref::<rustls::Error>() {
                 return Self::from_tls(tls);
             }
+            // The source of a shared error is that of what it shares, which would be passed over.
+            if let Some(shared) = current.downcast_ref::<Arc<dyn Error + Send + Sync>>() {
+                next = Some(&**shared);
+                continue;
+            }
             next = current.source();
         }
         let message = match otherwise {
@@ -292,6 +297,15 @@ impl Failure {
         }
     }
 
+    /// The server was not content with our client certificate, or with there being none.
+    pub(crate) fn client_certificate(words: impl Into<String>) -> Self {
+        Self::new(FailureKind::Tls, "the server does not accept our client certificate, or wants one")
+            .with_code("client_cert")
+            .with_remedy("Set `tls.cert` and `tls.key` to a certificate that the server's CA has signed.")
+            .with_words(words)
+            .with_domain(FaultDomain::Probe)
+    }
+
     /// From an error of the TLS stack.
     #[must_use]
     pub fn from_tls(error: &rustls::Error) -> Self {
@@ -306,8 +320,11 @@ impl Failure {
                     tls("not_yet_valid", "the server's certificate is not valid yet")
                         .with_remedy("Check the clocks of both machines, then the certificate.")
                 }
-                Cert::UnknownIssuer => tls("untrusted", "the server's certificate is signed by an unknown authority")
-                    .with_remedy("Name the issuing CA in `tls.ca`, or have the server send its whole chain."),
+                // The signature is bad when an authority of the same name has another key.
+                Cert::UnknownIssuer | Cert::BadSignature => {
+                    tls("untrusted", "the server's certificate is not signed by a trusted authority")
+                        .with_remedy("Name the issuing CA in `tls.ca`, or have the server send its whole chain.")
+                }
                 Cert::NotValidForName | Cert::NotValidForNameContext { .. } => {
                     tls("hostname", "the server's certificate is for another host name")
                         .with_remedy("Use the name that the certificate carries, or set `tls.server_name` to it.")
@@ -325,10 +342,7 @@ impl Failure {
                 | Alert::AccessDenied
                 | Alert::DecryptError
                 | Alert::CertificateRequired),
-            ) => tls("client_cert", "the server does not accept our client certificate, or wants one")
-                .with_remedy("Set `tls.cert` and `tls.key` to a certificate that the server's CA has signed.")
-                .with_words(format!("TLS alert {alert:?}"))
-                .with_domain(FaultDomain::Probe),
+            ) => Self::client_certificate(format!("TLS alert {alert:?}")),
             rustls::Error::AlertReceived(alert) => {
                 tls("negotiation", "the server refused the TLS handshake").with_words(format!("TLS alert {alert:?}"))
             }
@@ -429,6 +443,24 @@ mod tests {
         assert_eq!(Failure::from_io(&buried).kind, FailureKind::ConnectRefused);
         let ours = io::Error::other(WireFault::TooLong { limit: 7 }.into_io());
         assert_eq!(Failure::from_io(&ours).code.as_deref(), Some("reply_too_long"));
+    }
+
+    #[test]
+    fn an_error_that_a_library_shares_keeps_its_kind() {
+        #[derive(Debug)]
+        struct Library(Arc<dyn Error + Send + Sync>);
+        impl fmt::Display for Library {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+        impl Error for Library {
+            fn source(&self) -> Option<&(dyn Error + 'static)> {
+                Some(&self.0)
+            }
+        }
+        let shared = Library(Arc::new(WireFault::TooLong { limit: 7 }.into_io()));
+        assert_eq!(Failure::from_chain(&shared, FailureKind::Unexpected).code.as_deref(), Some("reply_too_long"));
     }
 
     #[test]

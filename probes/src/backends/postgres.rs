@@ -6,6 +6,7 @@
 
 use std::{
     collections::HashMap,
+    error::Error,
     io,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
@@ -173,24 +174,25 @@ degraded = { connections = 0.85 }
     }
 
     async fn examine(&self, session: &mut PostgresSession, run: &mut Run) -> Result<(), Failure> {
-        let row = session.row(DEEP).await?;
+        let Some(row) = session.deep("recovery and connections", DEEP, run).await? else { return Ok(()) };
         run.fact_if("version", row.word("version"));
         run.fact_if("server_version_num", row.number("version_num"));
         run.fact_if("uptime_seconds", row.number("uptime"));
         self.judge_role(&row, run);
         self.judge_connections(&row, run);
         let standby = row.flag("in_recovery");
-        let answer = session.row(if standby { STANDBY } else { PRIMARY }).await;
-        if let Some(row) = run.optional(if standby { "pg_stat_wal_receiver" } else { "pg_stat_replication" }, answer)? {
-            if standby { self.judge_standby(&row, run) } else { self.judge_primary(&row, run) }
-        }
-        if row.number("version_num") >= Some(130_000) {
-            let answer = session.row(SLOTS).await;
-            if let Some(slots) =
-                run.optional("pg_replication_slots", answer)?.and_then(|row| row.number("lost")).filter(|n| *n > 0)
-            {
-                run.finding(Finding::degraded("replication_slot_lost", slots));
+        if standby {
+            if let Some(row) = session.deep("pg_stat_wal_receiver", STANDBY, run).await? {
+                self.judge_standby(&row, run);
             }
+        } else if let Some(row) = session.deep("pg_stat_replication", PRIMARY, run).await? {
+            self.judge_primary(&row, run);
+        }
+        if row.number("version_num") >= Some(130_000)
+            && let Some(row) = session.deep("pg_replication_slots", SLOTS, run).await?
+            && let Some(slots) = row.number("lost").filter(|slots| *slots > 0)
+        {
+            run.finding(Finding::degraded("replication_slot_lost", slots));
         }
         Ok(())
     }
@@ -210,15 +212,18 @@ const DEEP: &str = "SELECT pg_is_in_recovery() AS in_recovery, current_setting('
      (SELECT sum(numbackends) FROM pg_stat_database) AS connections";
 
 /// The lag is 0 when everything received is replayed: otherwise an idle primary would show an ever-growing one.
+/// A standby that has not replayed a commit since it started is behind for at least as long as it runs.
 const STANDBY: &str = "SELECT pg_is_wal_replay_paused() AS paused, \
-     pg_wal_lsn_diff(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) AS lag_bytes, \
-     CASE WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN 0 \
-     ELSE extract(epoch FROM now() - pg_last_xact_replay_timestamp()) END AS lag, \
-     extract(epoch FROM now() - pg_last_xact_replay_timestamp()) AS since_replay, \
+     greatest(0, pg_wal_lsn_diff(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())) AS lag_bytes, \
+     CASE WHEN pg_last_wal_receive_lsn() <= pg_last_wal_replay_lsn() THEN 0 \
+     ELSE greatest(0, extract(epoch FROM now() - coalesce(pg_last_xact_replay_timestamp(), pg_postmaster_start_time()))) \
+     END AS lag, \
+     extract(epoch FROM now() - coalesce(pg_last_xact_replay_timestamp(), pg_postmaster_start_time())) AS since_replay, \
      (SELECT count(*) FROM pg_stat_wal_receiver) AS receivers, \
      (SELECT max(status) FROM pg_stat_wal_receiver) AS receiver";
 
-const PRIMARY: &str = "SELECT count(*) AS standbys, count(state) AS visible, \
+/// A base backup that is being taken is not a standby. Without privilege the state is NULL.
+const PRIMARY: &str = "SELECT count(*) FILTER (WHERE state IS DISTINCT FROM 'backup') AS standbys, count(state) AS visible, \
      count(*) FILTER (WHERE sync_state IN ('sync', 'quorum')) AS sync_standbys, \
      current_setting('synchronous_standby_names') AS sync_names FROM pg_stat_replication";
 
@@ -247,17 +252,7 @@ impl Postgres {
             run.phase(Phase::Tls, request_tls(&mut stream)).await?;
             stream = run.upgrade(stream, &self.target).await?;
         }
-        let has_password = self.credentials.password.is_some();
-        let login = async {
-            config.connect_raw(stream, NoTls).await.map_err(|error| match failure(&error) {
-                // The library ends the login by itself when it is asked for a password it does not have.
-                failure if failure.kind == FailureKind::Unexpected && !has_password => {
-                    Failure::new(FailureKind::Auth, "the server wants a password and none is configured")
-                        .with_remedy("Set `password`.")
-                }
-                failure => failure,
-            })
-        };
+        let login = async { config.connect_raw(stream, NoTls).await.map_err(|error| failure(&error)) };
         let (client, connection) = run.phase(Phase::Auth, login).await?;
         if !options {
             run.fact("pooler", "refuses start-up options");
@@ -328,15 +323,26 @@ impl Postgres {
         if let Some(least) = self.expect.min_standbys.filter(|least| standbys < *least) {
             run.finding(Finding::degraded("standbys_missing", standbys).against(least));
         }
-        if row.word("sync_names").is_none_or(str::is_empty) {
+        let wanted = row.word("sync_names").map_or(0, sync_standbys);
+        if wanted == 0 {
             return;
         }
         if standbys > 0 && row.number("visible") == Some(0) {
             run.missing("pg_stat_replication");
-        } else if row.number("sync_standbys") == Some(0) {
-            run.finding(Finding::when(self.expect.writable, "sync_standbys_missing", 0_i64));
+        } else if let Some(sync) = row.number("sync_standbys").filter(|sync| *sync < wanted) {
+            run.finding(Finding::when(self.expect.writable, "sync_standbys_missing", sync).against(wanted));
         }
     }
+}
+
+/// How many standbys a commit waits for: `FIRST 2 (a, b, c)`, `ANY 2 (…)`, `2 (…)`, or a list, which means one.
+fn sync_standbys(names: &str) -> i64 {
+    let names = names.trim();
+    let method = ["FIRST", "ANY"]
+        .into_iter()
+        .find_map(|method| Some(names.get(method.len()..)?).filter(|_| names[..method.len()].eq_ignore_ascii_case(method)));
+    let counted = method.unwrap_or(names).split_once('(').and_then(|(count, _)| count.trim().parse().ok());
+    counted.unwrap_or(i64::from(!names.is_empty()))
 }
 
 /// Asks for TLS in the protocol's own way (SSLRequest), and reads exactly the one byte of the answer.
@@ -353,6 +359,17 @@ async fn request_tls(stream: &mut Stream) -> Result<(), Failure> {
 }
 
 impl PostgresSession {
+    /// The row of a deep question. What only speaks the protocol may not know what is asked for.
+    async fn deep(&self, name: &'static str, query: &str, run: &mut Run) -> Result<Option<Row>, Failure> {
+        match self.row(query).await {
+            Err(failure) if failure.code.as_deref() == Some("0A000") => {
+                run.missing(name);
+                Ok(None)
+            }
+            answer => run.optional(name, answer),
+        }
+    }
+
     /// The only row of a query.
     async fn row(&self, query: &str) -> Result<Row, Failure> {
         let messages = self.client.simple_query(query).await.map_err(|error| failure(&error))?;
@@ -401,7 +418,20 @@ fn failure(error: &tokio_postgres::Error) -> Failure {
     if error.is_closed() {
         return Failure::from_io(&io::ErrorKind::ConnectionAborted.into());
     }
-    Failure::from_chain(error, FailureKind::Unexpected)
+    // The library tells the kinds of its own errors by their words only.
+    let cause = error.source().map(ToString::to_string).unwrap_or_default();
+    match error.to_string().as_str() {
+        // It ends the log-in by itself when it is asked for a password it does not have.
+        "invalid configuration" => {
+            Failure::new(FailureKind::Auth, "the server wants a password and none is configured").with_remedy("Set `password`.")
+        }
+        "authentication error" => {
+            Failure::new(FailureKind::Auth, "no way to log in was agreed on").with_words(cause).with_remedy(
+                "Let pg_hba.conf ask for a password (scram-sha-256 or md5) or a certificate; other ways are not supported.",
+            )
+        }
+        _ => Failure::from_chain(error, FailureKind::Protocol),
+    }
 }
 
 static MANUAL: Manual = Manual {
@@ -474,7 +504,7 @@ static MANUAL: Manual = Manual {
         },
         FindingRow {
             code: "sync_standbys_missing",
-            meaning: "Synchronous standbys are demanded and none is connected, so commits hang: degraded, unhealthy with `expect.writable`.",
+            meaning: "Fewer synchronous standbys are connected than commits wait for, so these hang: degraded, unhealthy with `expect.writable`.",
             remedy: "Bring a standby back, or shorten `synchronous_standby_names`.",
         },
         FindingRow {
@@ -489,7 +519,7 @@ static MANUAL: Manual = Manual {
             code: "28000",
             kind: FailureKind::Auth,
             message: "the server does not let this user in from here",
-            remedy: "Add a line to pg_hba.conf; it may demand TLS.",
+            remedy: "Add a line to pg_hba.conf; it may demand TLS or a client certificate.",
         },
         CodeRow {
             code: "3D000",
@@ -505,6 +535,12 @@ static MANUAL: Manual = Manual {
             remedy: "",
         },
         CodeRow { code: "42601", kind: FailureKind::Config, message: "the query is not understood", remedy: "" },
+        CodeRow {
+            code: "42*",
+            kind: FailureKind::Config,
+            message: "the server does not know what the query names: it is too old, or not PostgreSQL",
+            remedy: "",
+        },
         CodeRow { code: "57P04", kind: FailureKind::Config, message: "the database was dropped", remedy: "" },
         CodeRow {
             code: "42501",
@@ -605,3 +641,24 @@ static MANUAL: Manual = Manual {
         "GSSAPI, SSPI, OAuth, IAM and Entra log-ins.",
     ],
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn synchronous_standbys_are_counted() {
+        for (names, wanted) in [
+            ("", 0),
+            ("a", 1),
+            ("a, b", 1),
+            ("*", 1),
+            ("first (a)", 1),
+            ("FIRST 2 (a, b, c)", 2),
+            ("any 3(a,b,c)", 3),
+            ("2 (a, b)", 2),
+        ] {
+            assert_eq!(sync_standbys(names), wanted, "{names}");
+        }
+    }
+}

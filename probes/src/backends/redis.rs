@@ -49,7 +49,8 @@ pub struct RedisConfig {
 pub struct RedisExpect {
     /// The role it must have.
     role: Option<Role>,
-    /// Writes must be possible: a full memory, failing persistence or too few replicas are unhealthy, not degraded.
+    /// Writes must be possible: a full memory, failing persistence or too few replicas are unhealthy, not degraded, and
+    /// so is a replica that takes no writes.
     writable: bool,
     /// Reads must be fresh: a replica whose link is down is unhealthy, not degraded.
     fresh_reads: bool,
@@ -138,39 +139,36 @@ degraded = { memory = 0.9 }
     }
 
     async fn open(&self, run: &mut Run) -> Result<RedisSession, Failure> {
-        let mut login = RedisConnectionInfo::default().set_db(self.database).set_skip_set_lib_name();
-        if let Some(user) = &self.credentials.user {
-            login = login.set_username(user);
-        }
-        if let Some(password) = &self.credentials.password {
-            login = login.set_password(run.secret(password)?.as_str());
-        }
+        let password = self.credentials.password.as_ref().map(|secret| run.secret(secret)).transpose()?;
+        let login = match (self.credentials.user.as_deref(), password.as_deref()) {
+            (None, None) => None,
+            (None, Some(password)) => Some(redis::cmd("AUTH").arg(password).to_owned()),
+            (Some(user), password) => Some(redis::cmd("AUTH").arg(user).arg(password.map_or("", String::as_str)).to_owned()),
+        };
         let stream = run.dial(&self.target).await?;
+        // The library would call every refusal of its own log-in a wrong password: it is told of none.
+        let bare = RedisConnectionInfo::default().set_skip_set_lib_name();
         let patience = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
         let opened = run
             .phase(Phase::Auth, async {
-                // The library's own set-up needs its driver to run; both are polled here.
                 let (connection, driver) =
-                    MultiplexedConnection::new_with_config(&login, stream, patience).await.map_err(failure)?;
+                    MultiplexedConnection::new_with_config(&bare, stream, patience).await.map_err(failure)?;
                 let mut session =
                     RedisSession { connection, _driver: Background::spawn(driver), sections: false, rejected_connections: None };
-                let hello: Result<HashMap<String, redis::Value>, _> =
-                    session.ask(redis::cmd("HELLO").arg(2).arg("SETNAME").arg("probity")).await;
-                match hello {
-                    Ok(hello) => Ok((session, hello)),
-                    // Older than 6, or not allowed to: it has answered, and that is all we need.
-                    Err(refused)
-                        if ["NOPERM", "NOPROTO", "ERR unknown", "ERR Unknown", "ERR syntax"]
-                            .iter()
-                            .any(|code| refused.code.as_deref().is_some_and(|said| said.starts_with(code))) =>
-                    {
-                        Ok((session, HashMap::new()))
-                    }
-                    Err(failure) => Err(failure),
+                if let Some(login) = &login {
+                    session.ask::<()>(login).await?;
                 }
+                let hello = session.greet().await?;
+                if self.database != 0 {
+                    session.ask::<()>(redis::cmd("SELECT").arg(self.database)).await?;
+                }
+                Ok::<_, Failure>((session, hello))
             })
             .await;
-        let (mut session, hello) = opened?;
+        let (mut session, hello) = opened.map_err(|failure| match failure.kind {
+            FailureKind::ConnectionLost => unasked(&run.first_bytes()).unwrap_or(failure),
+            _ => failure,
+        })?;
         let word = |key: &str| hello.get(key).and_then(|value| String::from_redis_value_ref(value).ok());
         if let Some(version) = word("version") {
             session.sections =
@@ -274,18 +272,16 @@ impl Redis {
         let word = if role == Role::Primary { "primary" } else { "replica" };
         run.fact("role", word);
         run.fact_if("connected_replicas", info.number("connected_slaves"));
-        if self.expect.role.is_some_and(|expected| expected != role) {
-            run.finding(Finding::unhealthy("role_mismatch", word).against(if role == Role::Primary {
-                "replica"
-            } else {
-                "primary"
-            }));
-        }
-        // The field exists only where `min-replicas-to-write` is set, which is then at least 1.
-        if info.number("min_slaves_good_slaves") == Some(0) {
-            run.finding(Finding::when(self.expect.writable, "min_replicas_unmet", 0_i64));
+        let other = if role == Role::Primary { "replica" } else { "primary" };
+        let read_only = role == Role::Replica && info.number("slave_read_only") != Some(0);
+        if self.expect.role.is_some_and(|expected| expected != role) || (self.expect.writable && read_only) {
+            run.finding(Finding::unhealthy("role_mismatch", word).against(other));
         }
         if role == Role::Primary {
+            // The field exists only where `min-replicas-to-write` is set, which is then at least 1.
+            if info.number("min_slaves_good_slaves") == Some(0) {
+                run.finding(Finding::when(self.expect.writable, "min_replicas_unmet", 0_i64));
+            }
             return;
         }
         let linked = info.word("master_link_status") == Some("up");
@@ -301,8 +297,10 @@ impl Redis {
         if let Some(seconds) = silence.filter(|seconds| linked && seconds.unsigned_abs() >= limit) {
             run.finding(Finding::degraded("replication_silent", seconds).against(limit));
         }
-        if let (Some(primary), Some(own)) = (info.number("master_repl_offset"), info.number("slave_repl_offset")) {
-            let lag = primary.saturating_sub(own).max(0);
+        // What it has read but not applied; its own `master_repl_offset` is what it has applied.
+        let read = info.number("slave_read_repl_offset");
+        if let (Some(read), Some(applied)) = (read, info.number("slave_repl_offset")) {
+            let lag = read.saturating_sub(applied).max(0);
             run.fact("replication_lag_bytes", lag);
             if lag.unsigned_abs() > self.degraded.replication_lag_bytes {
                 run.finding(Finding::degraded("replication_lag", lag).against(self.degraded.replication_lag_bytes));
@@ -321,10 +319,9 @@ fn judge_cluster(info: &Info<'_>, run: &mut Run) {
         return;
     }
     // The cluster says ok although slots are gone: it was told not to require full coverage.
-    for (field, limit) in [("cluster_slots_fail", 0), ("cluster_slots_pfail", 0)] {
-        if let Some(slots) = info.number(field).filter(|slots| *slots > limit) {
-            run.finding(Finding::degraded("cluster_slots_failing", slots).against(limit));
-        }
+    let failing = ["cluster_slots_fail", "cluster_slots_pfail"].into_iter().filter_map(|field| info.number(field)).sum::<i64>();
+    if failing > 0 {
+        run.finding(Finding::degraded("cluster_slots_failing", failing).against(0_i64));
     }
     if let Some(slots) = info.number("cluster_slots_assigned").filter(|slots| *slots < 16_384) {
         run.finding(Finding::degraded("cluster_slots_unassigned", slots).against(16_384_i64));
@@ -332,6 +329,19 @@ fn judge_cluster(info: &Info<'_>, run: &mut Run) {
 }
 
 impl RedisSession {
+    /// Says who we are, and learns whom we speak to.
+    async fn greet(&mut self) -> Result<HashMap<String, redis::Value>, Failure> {
+        match self.ask(redis::cmd("HELLO").arg(2).arg("SETNAME").arg("probity")).await {
+            // Older than 6, or not allowed to: it has answered, and that is all we need.
+            Err(Failure { code: Some(code), .. })
+                if ["NOPERM", "NOPROTO", "ERR unknown", "ERR Unknown", "ERR syntax"].iter().any(|no| code.starts_with(no)) =>
+            {
+                Ok(HashMap::new())
+            }
+            other => other,
+        }
+    }
+
     async fn ask<T: FromRedisValue>(&mut self, question: &Cmd) -> Result<T, Failure> {
         question.query_async(&mut self.connection).await.map_err(failure)
     }
@@ -340,20 +350,25 @@ impl RedisSession {
 /// From the library's error: the server's own prefix decides; a plain `ERR` is told apart by its text,
 /// which is part of the protocol and not translated.
 fn failure(error: RedisError) -> Failure {
-    match (error.code(), error.detail()) {
-        (Some("ERR"), detail) => {
-            let words = detail.unwrap_or_default();
-            Failure::server(format!("ERR {words}"), words)
-        }
-        (Some(code), detail) => Failure::server(code, detail.unwrap_or_default()),
-        (None, _) if error.is_io_error() || error.is_connection_dropped() => {
-            Failure::from_chain(&error, FailureKind::ConnectionLost)
-        }
-        (None, _) if matches!(error.kind(), redis::ErrorKind::AuthenticationFailed) => {
-            Failure::server("WRONGPASS", error.detail().unwrap_or_default())
-        }
-        (None, _) => Failure::from_chain(&error, FailureKind::Protocol),
+    match error.code() {
+        Some(code) => refusal(code, error.detail().unwrap_or_default()),
+        None if error.is_io_error() || error.is_connection_dropped() => Failure::from_chain(&error, FailureKind::ConnectionLost),
+        None => Failure::from_chain(&error, FailureKind::Protocol),
     }
+}
+
+fn refusal(code: &str, words: &str) -> Failure {
+    let code = if code == "ERR" { format!("ERR {words}") } else { code.to_owned() };
+    Failure::server(code, words)
+}
+
+/// A server that is full or protected refuses whoever connects before it is asked anything, and closes.
+/// The library drops an answer without a question.
+fn unasked(first: &[u8]) -> Option<Failure> {
+    let line = String::from_utf8_lossy(first);
+    let line = line.strip_prefix('-')?.lines().next()?;
+    let (code, words) = line.split_once(' ').unwrap_or((line, ""));
+    Some(refusal(code, words))
 }
 
 /// The answer to `INFO`: lines of `field:value`.
@@ -406,7 +421,11 @@ static MANUAL: Manual = Manual {
         FactRow { name: "rejected_connections_total", metric: true, meaning: "Connections refused at the limit of clients." },
         FactRow { name: "connected_replicas", metric: true, meaning: "Replicas connected to this server." },
         FactRow { name: "master_link_up", metric: true, meaning: "Whether a replica has its link to the primary." },
-        FactRow { name: "replication_lag_bytes", metric: true, meaning: "Bytes by which a replica is behind what it knows of." },
+        FactRow {
+            name: "replication_lag_bytes",
+            metric: true,
+            meaning: "Bytes that a replica has received and not yet applied.",
+        },
         FactRow { name: "replication_last_io_seconds", metric: true, meaning: "Time since a replica heard from its primary." },
         FactRow { name: "rdb_last_save_ok", metric: true, meaning: "Whether the last background save succeeded." },
         FactRow { name: "cluster_state_ok", metric: true, meaning: "Whether the node sees the cluster as ok." },
@@ -441,7 +460,7 @@ static MANUAL: Manual = Manual {
         },
         FindingRow {
             code: "role_mismatch",
-            meaning: "The role is not `expect.role`: unhealthy.",
+            meaning: "The role is not `expect.role`, or a replica takes no writes and `expect.writable` is set: unhealthy.",
             remedy: "A fail-over happened, or the address leads to the wrong node.",
         },
         FindingRow {
@@ -456,7 +475,7 @@ static MANUAL: Manual = Manual {
         },
         FindingRow {
             code: "replication_lag",
-            meaning: "A replica is `degraded.replication_lag_bytes` behind: degraded.",
+            meaning: "A replica has received `degraded.replication_lag_bytes` and not yet applied them: degraded.",
             remedy: "Look for load on the replica and for the network.",
         },
         FindingRow {
@@ -515,6 +534,12 @@ static MANUAL: Manual = Manual {
             kind: FailureKind::Config,
             message: "a password is configured, but the server has none",
             remedy: "Remove `password`, or set `requirepass` on the server.",
+        },
+        CodeRow {
+            code: "ERR wrong number of arguments for 'auth'*",
+            kind: FailureKind::Config,
+            message: "a user is configured, but the server is older than Redis 6 and has none",
+            remedy: "Remove `username`.",
         },
         CodeRow {
             code: "DENIED",
@@ -625,6 +650,14 @@ static MANUAL: Manual = Manual {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_refusal_that_nobody_asked_for_is_read() {
+        let code = |first: &[u8]| unasked(first).and_then(|failure| failure.code);
+        assert_eq!(code(b"-ERR max number of clients reached\r\n").as_deref(), Some("ERR max number of clients reached"));
+        assert_eq!(code(b"-DENIED Redis is running in protected mode bec").as_deref(), Some("DENIED"));
+        assert_eq!(code(b"+OK\r\n"), None);
+    }
 
     #[test]
     fn info_is_read_line_by_line() {

@@ -72,7 +72,24 @@ impl Protocol {
 
     /// What was seen, if it is certainly not `self`.
     pub(crate) fn foreign(self, bytes: &[u8]) -> Option<Self> {
-        Self::recognise(bytes).filter(|seen| *seen != self)
+        match Self::recognise(bytes) {
+            Some(seen) => (seen != self).then_some(seen),
+            None => bytes.first().filter(|byte| !self.begins_with(**byte)).map(|_| Self::Other("something else")),
+        }
+    }
+
+    /// Whether the first word of a peer that speaks this may begin with this byte.
+    fn begins_with(self, byte: u8) -> bool {
+        match self {
+            // answer to SSLRequest, Authentication, ErrorResponse, NoticeResponse, NegotiateProtocolVersion
+            Self::Postgres => b"SNREv".contains(&byte),
+            // the types of RESP 2 and 3
+            Self::Redis => b"+-:$*_,#!=%~>(|".contains(&byte),
+            Self::Http => byte == b'H',
+            // INFO, or -ERR before it
+            Self::Nats => b"I-".contains(&byte),
+            _ => true,
+        }
     }
 
     /// Whether it is our own side of a TLS session that must begin with a TLS record: anything else is plain text.
@@ -107,5 +124,13 @@ mod tests {
         }
         assert_eq!(Protocol::recognise(b"R\0\0\0\x17"), None);
         assert_eq!(Protocol::recognise(b""), None);
+    }
+
+    #[test]
+    fn noise_is_foreign_from_its_first_byte() {
+        assert!(Protocol::Postgres.foreign(b"\x9c\x01").is_some());
+        assert!(Protocol::Postgres.foreign(b"R").is_none());
+        assert!(Protocol::Redis.foreign(b"hello").is_some());
+        assert!(Protocol::Redis.foreign(b"").is_none());
     }
 }

@@ -8,7 +8,7 @@ use std::{
     os::fd::AsFd,
     pin::Pin,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
@@ -40,13 +40,33 @@ pub(crate) struct Connection {
 #[derive(Debug)]
 pub(crate) struct Tether {
     left: AtomicU64,
-    first: Mutex<Vec<u8>>,
+    first: Mutex<First>,
+}
+
+/// The first bytes of a conversation, and what they should belong to.
+#[derive(Debug)]
+struct First {
+    bytes: Vec<u8>,
     expected: Protocol,
 }
 
 impl Tether {
     fn new(expected: Protocol) -> Self {
-        Self { left: AtomicU64::new(READ_LIMIT), first: Mutex::default(), expected }
+        Self { left: AtomicU64::new(READ_LIMIT), first: Mutex::new(First { bytes: Vec::new(), expected }) }
+    }
+
+    fn first(&self) -> MutexGuard<'_, First> {
+        self.first.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From here on the peer must speak TLS.
+    pub(crate) fn expect_tls(&self) {
+        *self.first() = First { bytes: Vec::new(), expected: Protocol::Tls };
+    }
+
+    /// The first bytes that came in, or the first after [`Tether::expect_tls`]: at most 64.
+    pub(crate) fn first_bytes(&self) -> Vec<u8> {
+        self.first().bytes.clone()
     }
 
     /// A new run may read anew.
@@ -56,7 +76,7 @@ impl Tether {
 
     /// Whether the peer has not sent a single byte.
     pub(crate) fn is_silent(&self) -> bool {
-        self.left.load(Ordering::Relaxed) == READ_LIMIT && self.first.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+        self.left.load(Ordering::Relaxed) == READ_LIMIT && self.first().bytes.is_empty()
     }
 
     /// Takes note of bytes that came in.
@@ -66,16 +86,16 @@ impl Tether {
             return Err(WireFault::TooLong { limit: READ_LIMIT }.into_io());
         };
         self.left.store(left, Ordering::Relaxed);
-        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        let First { bytes: first, expected } = &mut *self.first();
         if first.len() < FIRST && !bytes.is_empty() {
             let room = FIRST - first.len();
             first.extend_from_slice(&bytes[..bytes.len().min(room)]);
-            let foreign = match self.expected {
-                Protocol::Tls => Protocol::plaintext_instead_of_tls(&first),
-                own => own.foreign(&first),
+            let foreign = match *expected {
+                Protocol::Tls => Protocol::plaintext_instead_of_tls(first),
+                own => own.foreign(first),
             };
             if let Some(seen) = foreign {
-                return Err(WireFault::Foreign { expected: self.expected, seen }.into_io());
+                return Err(WireFault::Foreign { expected: *expected, seen }.into_io());
             }
         }
         Ok(())
@@ -153,6 +173,10 @@ impl Wire {
         let connection = Connection { tether: Arc::clone(&tether), watch: Arc::new(watch) };
         Ok((Self { socket, tether }, connection))
     }
+
+    pub(crate) fn tether(&self) -> &Tether {
+        &self.tether
+    }
 }
 
 impl AsyncRead for Wire {
@@ -168,17 +192,19 @@ impl AsyncRead for Wire {
 
 impl AsyncWrite for Wire {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut self.socket {
+        let written = match &mut self.socket {
             Socket::Tcp(socket) => Pin::new(socket).poll_write(cx, buf),
             Socket::Unix(socket) => Pin::new(socket).poll_write(cx, buf),
-        }
+        };
+        unless_closed(written, buf.len())
     }
 
     fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        match &mut self.socket {
+        let written = match &mut self.socket {
             Socket::Tcp(socket) => Pin::new(socket).poll_write_vectored(cx, bufs),
             Socket::Unix(socket) => Pin::new(socket).poll_write_vectored(cx, bufs),
-        }
+        };
+        unless_closed(written, bufs.iter().map(|buf| buf.len()).sum())
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -195,6 +221,15 @@ impl AsyncWrite for Wire {
             Socket::Unix(socket) => Pin::new(socket).poll_shutdown(cx),
         }
     }
+}
+
+/// What was written. To a peer that has closed it seems to be everything: its last words may still wait to be
+/// read ("too many clients"), and whoever reads comes upon the end right after them.
+fn unless_closed(written: Poll<io::Result<usize>>, all: usize) -> Poll<io::Result<usize>> {
+    written.map(|result| match result {
+        Err(error) if matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) => Ok(all),
+        other => other,
+    })
 }
 
 /// A connection in plain text or under TLS.
