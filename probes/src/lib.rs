@@ -53,6 +53,8 @@ pub mod registry;
 pub mod run;
 pub mod secret;
 mod session;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod tls;
 pub mod wire;
 

@@ -12,7 +12,7 @@ use crate::{
     backend::Probe,
     failure::{Failure, FailureKind},
     finding::Facts,
-    run::{Outcome, Phase, Status, overdue},
+    run::{Outcome, Status, overdue},
 };
 
 /// A run that is cut from inside needs this long to say so.
@@ -61,12 +61,14 @@ impl Prober {
             Err(_) => Ok(()),
         };
         let seen = progress.lock().unwrap_or_else(PoisonError::into_inner);
-        let phase = seen.phase.map_or(Phase::Connect, |(phase, _)| phase);
+        let phase = seen.phase.map(|(phase, _)| phase);
+        let idle = || Failure::new(FailureKind::Timeout, "the probe did not end at the deadline");
         let (abandoned, mut failure) = match failure {
-            Ok(()) => (true, overdue(phase)),
+            Ok(()) => (true, phase.map_or_else(idle, overdue)),
             Err(failure) => (false, failure),
         };
-        failure.phase = Some(phase);
+        failure.phase = phase;
+        failure.server_message = failure.server_message.map(|words| seen.redactor.clean(&words));
         Outcome {
             status: Status::Unhealthy,
             failure: Some(failure),

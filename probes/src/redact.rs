@@ -31,7 +31,7 @@ static SHAPES: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
 });
 
 /// The secrets of one probe, by value, so that a peer cannot echo them into our documents.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Redactor {
     secrets: Vec<Zeroizing<String>>,
     read: bool,

@@ -248,6 +248,8 @@ pub(crate) struct Progress {
     pub(crate) phase: Option<(Phase, Instant)>,
     pub(crate) phases: Phases,
     pub(crate) session: Option<SessionKind>,
+    /// The secrets that this run, or the opening of its session, has read.
+    pub(crate) redactor: Arc<Redactor>,
 }
 
 /// One execution of a probe, as its backend sees it.
@@ -260,10 +262,10 @@ pub struct Run {
     pub(crate) speaks: Protocol,
     pub(crate) greets: bool,
     pub(crate) resolver: Resolver,
-    pub(crate) redactor: Redactor,
     pub(crate) notes: Notes,
     pub(crate) stamps: Vec<Stamp>,
     pub(crate) connections: Vec<Connection>,
+    pub(crate) single_use: bool,
     pub(crate) certificate_warning: Duration,
 }
 
@@ -278,10 +280,10 @@ impl Run {
             speaks: Protocol::Other("its own protocol"),
             greets: false,
             resolver,
-            redactor: Redactor::default(),
             notes: Notes::default(),
             stamps: Vec::new(),
             connections: Vec::new(),
+            single_use: false,
             certificate_warning: Duration::ZERO,
         }
     }
@@ -313,6 +315,12 @@ impl Run {
     pub fn server_limit(&self) -> Duration {
         let whole = self.deadline.duration_since(self.started);
         whole - (whole / 10).min(Duration::from_millis(200))
+    }
+
+    /// The limit of a question that may hang although the server is well: its expiry is a finding, and the run goes on.
+    #[must_use]
+    pub fn question_limit(&self) -> Duration {
+        Duration::from_secs(1).min(self.remaining() / 2)
     }
 
     /// Does one step under the deadline, times it and stamps its failure.
@@ -383,10 +391,15 @@ impl Run {
         if failure.kind == FailureKind::ConnectionLost {
             self.explain_loss(phase, &mut failure);
         }
-        failure.message = self.redactor.clean(&failure.message);
-        failure.code = failure.code.map(|code| crate::redact::one_line(&self.redactor.clean(&code), 64));
-        failure.server_message = failure.server_message.map(|words| self.redactor.clean(&words));
+        let redactor = self.redactor();
+        failure.message = redactor.clean(&failure.message);
+        failure.code = failure.code.map(|code| crate::redact::one_line(&redactor.clean(&code), 64));
+        failure.server_message = failure.server_message.map(|words| redactor.clean(&words));
         failure
+    }
+
+    pub(crate) fn redactor(&self) -> Arc<Redactor> {
+        Arc::clone(&self.seen().redactor)
     }
 
     /// A connection that ends before the peer said anything means more than one that ends later.
@@ -418,10 +431,11 @@ impl Run {
         failure.server_message = words;
     }
 
-    /// The first bytes that the peer of the last dial sent, at most 64: for refusals that a library does not hand on.
+    /// The first bytes that the peer of the last dial sent, or the first since its TLS was to begin, at most 64: for
+    /// refusals that a library does not hand on.
     #[must_use]
     pub fn first_bytes(&self) -> Vec<u8> {
-        self.connections.last().map(|connection| connection.tether.first()).unwrap_or_default()
+        self.connections.last().map(|connection| connection.tether.first_bytes()).unwrap_or_default()
     }
 
     /// The present value of a secret. From now on it is removed from every text of this run, and a
@@ -434,8 +448,13 @@ impl Run {
             self.watch_file(path);
         }
         let value = secret.read().map_err(|failure| self.stamp(Phase::Auth, failure))?;
-        self.redactor.learn(&value);
+        Arc::make_mut(&mut self.seen().redactor).learn(&value);
         Ok(value)
+    }
+
+    /// Says that the peer will close this session, so that it is not kept for the next run.
+    pub fn last_use(&mut self) {
+        self.single_use = true;
     }
 
     pub(crate) fn watch_file(&mut self, path: &Path) {
@@ -446,7 +465,7 @@ impl Run {
     pub fn fact(&mut self, name: &'static str, value: impl Into<Value>) {
         debug_assert!(self.manual.fact(name).is_some(), "the fact `{name}` is not in the manual");
         let value = match value.into() {
-            Value::Text(text) => Value::from(self.redactor.clean(&text)),
+            Value::Text(text) => Value::from(self.redactor().clean(&text)),
             other => other,
         };
         self.notes.facts.insert(name.into(), value);

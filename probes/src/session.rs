@@ -3,13 +3,11 @@
 //! One run at a time holds the slot. A session that failed is never used again; one that was lost gets
 //! one fresh try inside the same deadline; rejected credentials are not tried again before their time.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{future::pending, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, future::BoxFuture, future::select_all};
 use tokio::{
+    sync::watch,
     task::JoinSet,
     time::{Instant, timeout, timeout_at},
 };
@@ -36,8 +34,8 @@ pub(crate) struct Asker<B: Backend> {
     options: Options,
     /// Held for a whole run, so that there is never a second one beside it.
     slot: tokio::sync::Mutex<Slot<B::Session>>,
-    /// The sockets of the warm session, for whoever waits for its end.
-    idle: Mutex<Vec<Arc<Watch>>>,
+    /// The sockets of the warm session while no run uses it, for whoever waits for its end.
+    idle: watch::Sender<Vec<Arc<Watch>>>,
 }
 
 struct Slot<S> {
@@ -47,7 +45,7 @@ struct Slot<S> {
     /// The files that the last opening read.
     stamps: Vec<Stamp>,
     /// The secrets that were ever read, so that no later run repeats one that a peer echoes.
-    redactor: Redactor,
+    redactor: Arc<Redactor>,
     /// Sessions to be ended politely once the run has its outcome.
     leaving: Vec<S>,
     /// Those that are being ended.
@@ -78,7 +76,7 @@ impl<S> Slot<S> {
             deep: None,
             rejected: None,
             stamps: Vec::new(),
-            redactor: Redactor::default(),
+            redactor: Arc::default(),
             leaving: Vec::new(),
             closing: JoinSet::new(),
         }
@@ -101,7 +99,7 @@ impl<S> Slot<S> {
 
     /// Rejected credentials are not tried again before their time. Without credentials nothing can be locked out.
     fn mind(&mut self, failure: &Failure, run: &Run) {
-        if failure.kind == FailureKind::Auth && self.paused().is_none() && run.redactor.knows_secrets() {
+        if failure.kind == FailureKind::Auth && self.paused().is_none() && run.redactor().knows_secrets() {
             self.rejected = Some(Rejected::again(self.rejected.take(), self.stamps.clone(), failure));
         }
     }
@@ -115,7 +113,7 @@ impl<S> Session<S> {
 
 impl<B: Backend> Asker<B> {
     pub(crate) fn new(backend: B, options: Options) -> Self {
-        Self { backend, options, slot: tokio::sync::Mutex::new(Slot::new()), idle: Mutex::default() }
+        Self { backend, options, slot: tokio::sync::Mutex::new(Slot::new()), idle: watch::Sender::default() }
     }
 
     /// A run from its first to its last step. Whatever it leaves in the slot may be used again.
@@ -126,15 +124,12 @@ impl<B: Backend> Asker<B> {
         }
         let mut reconnected = false;
         if let Some(session) = slot.warm.take() {
-            if session.is_lost() {
-                reconnected = true;
-            } else if let Some(reached) = self.go_warm(session, run, slot).await? {
+            if !session.is_lost()
+                && let Some(reached) = self.go_warm(session, run, slot).await?
+            {
                 return Ok(reached);
-            } else {
-                reconnected = true;
             }
-        }
-        if reconnected {
+            reconnected = true;
             // Another server may answer now.
             slot.deep = None;
         }
@@ -214,7 +209,13 @@ impl<B: Backend> Asker<B> {
         run.seen().session = Some(SessionKind::Fresh);
         run.connections.clear();
         let before = std::mem::take(&mut run.notes);
-        let opened = self.backend.open(run).await;
+        let opened = match timeout_at(run.deadline(), self.backend.open(run)).await {
+            Ok(opened) => opened,
+            Err(late) => {
+                let phase = run.phase_now().unwrap_or(Phase::Auth);
+                run.settle::<_, Failure>(phase, Err(late))
+            }
+        };
         let notes = std::mem::replace(&mut run.notes, before);
         let stamps = std::mem::take(&mut run.stamps);
         slot.stamps.clone_from(&stamps);
@@ -235,8 +236,7 @@ impl<B: Backend> Asker<B> {
         run: &mut Run,
         slot: &mut Slot<B::Session>,
     ) -> Result<Depth, Failure> {
-        let opened = session.notes.clone();
-        run.notes.absorb(&opened);
+        run.notes.absorb(&session.notes);
         if self.options.depth < Depth::Query {
             return Ok(Depth::Handshake);
         }
@@ -348,9 +348,14 @@ impl<B: Backend> Asker<B> {
         }
     }
 
+    /// Whether the next run may use the session. One that is not asked anything would prove nothing.
+    fn keeps(&self, run: &Run) -> bool {
+        self.options.connection == ConnectionPolicy::Auto && self.options.depth >= Depth::Query && !run.single_use
+    }
+
     fn watch_idle(&self, session: Option<&Session<B::Session>>) {
         let watches = session.map(|s| s.connections.iter().map(|c| Arc::clone(&c.watch)).collect()).unwrap_or_default();
-        *self.idle.lock().unwrap_or_else(PoisonError::into_inner) = watches;
+        self.idle.send_replace(watches);
     }
 }
 
@@ -393,17 +398,17 @@ impl<B: Backend> Probe for Asker<B> {
                 return self.outcome(&mut run, Err(overdue(Phase::Query)));
             };
             self.watch_idle(None);
-            run.redactor = std::mem::take(&mut slot.redactor);
+            run.seen().redactor = Arc::clone(&slot.redactor);
             let result = self.go(&mut run, &mut slot).await;
             if let Err(failure) = &result {
                 slot.deep = None;
                 slot.mind(failure, &run);
             }
             let outcome = self.outcome(&mut run, result);
-            slot.redactor = std::mem::take(&mut run.redactor);
-            // A warm session that is not asked anything would prove nothing.
-            let keep = self.options.connection == ConnectionPolicy::Auto && self.options.depth >= Depth::Query;
-            if !keep && let Some(session) = slot.warm.take() {
+            slot.redactor = run.redactor();
+            if !self.keeps(&run)
+                && let Some(session) = slot.warm.take()
+            {
                 slot.leaving.push(session.inner);
             }
             self.watch_idle(slot.warm.as_ref());
@@ -413,12 +418,22 @@ impl<B: Backend> Probe for Asker<B> {
     }
 
     fn lost(&self) -> BoxFuture<'static, ()> {
-        let watches = self.idle.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if watches.is_empty() {
-            return std::future::pending().boxed();
-        }
+        let mut idle = self.idle.subscribe();
         async move {
-            select_all(watches.iter().map(|watch| watch.closed().boxed())).await;
+            loop {
+                // Let go of as soon as a run takes the session: a watch keeps its socket open.
+                let watches = idle.borrow_and_update().clone();
+                let closed = async {
+                    match watches.is_empty() {
+                        true => pending().await,
+                        false => drop(select_all(watches.iter().map(|watch| watch.closed().boxed())).await),
+                    }
+                };
+                tokio::select! {
+                    () = closed => return,
+                    changed = idle.changed() => if changed.is_err() { pending().await },
+                }
+            }
         }
         .boxed()
     }

@@ -1,6 +1,8 @@
 //! Real servers, well and sick: started here, on free ports, in private folders.
 
 mod faults;
+mod http;
+mod nats;
 mod postgres;
 mod redis;
 mod tls;
@@ -9,7 +11,7 @@ use crate::support::truth::State;
 
 /// Every state that is made and decided here: the rows of the truth table.
 pub(crate) fn states() -> Vec<State> {
-    [redis::STATES, postgres::STATES]
+    [http::STATES, nats::STATES, postgres::STATES, redis::STATES]
         .concat()
         .into_iter()
         .flatten()

@@ -258,7 +258,7 @@ expect = { status = ["200-399"] }
     }
 
     async fn ask(&self, session: &mut HttpSession, run: &mut Run) -> Result<(), Failure> {
-        let (reply, redirects) = self.fetch(session).await?;
+        let (reply, redirects) = self.fetch(session, run).await?;
         run.fact("status_code", reply.status.as_u16());
         run.fact("redirects", redirects);
         run.fact("body_bytes", reply.body.len());
@@ -291,31 +291,44 @@ expect = { status = ["200-399"] }
 
 impl Http {
     /// Sends the request, and follows redirects as far as the catalog allows.
-    async fn fetch(&self, session: &mut HttpSession) -> Result<(Reply, usize), Failure> {
-        let mut url = self.url.clone();
+    async fn fetch(&self, session: &mut HttpSession, run: &mut Run) -> Result<(Reply, usize), Failure> {
+        let (mut url, mut method, mut body) = (self.url.clone(), &self.method, self.body.clone());
         let mut visited = HashSet::new();
         loop {
-            let request = request(&self.method, &url, &session.headers, self.body.clone())?;
+            let request = request(method, &url, &session.headers, body.clone())?;
             let reply = session.connection.send(request, BODY_LIMIT).await?;
+            if reply.is_last() {
+                run.last_use();
+            }
             let next = match reply.header("location") {
                 Some(location) if reply.status.is_redirection() && self.follow > 0 => url.join(location).ok(),
                 _ => None,
             };
             let Some(next) = next else { return Ok((reply, visited.len())) };
             visited.insert(url.to_string());
-            let wrong = |message: String| {
-                Failure::new(FailureKind::Config, message)
-                    .with_code(reply.status.as_str())
-                    .with_remedy("Point the entry at the final address.")
+            let wrong = |code: &str, message: String| {
+                Err(Failure::new(FailureKind::Config, message)
+                    .with_code(code)
+                    .with_remedy("Point the entry at the final address."))
             };
             if next.origin() != url.origin() {
-                return Err(wrong("the target redirects to another scheme or host, which is not followed".into()));
+                return wrong(
+                    "redirect_elsewhere",
+                    "the target redirects to another scheme or host, which is not followed".into(),
+                );
             }
             if visited.contains(next.as_str()) {
-                return Err(wrong("the target redirects in a circle".into()));
+                return wrong("redirect_circle", "the target redirects in a circle".into());
             }
             if visited.len() > usize::from(self.follow) {
-                return Err(wrong(format!("the target redirects more than {} times", self.follow)));
+                return wrong("redirect_limit", format!("the target redirects more than {} times", self.follow));
+            }
+            // What was posted is not posted again (RFC 9110, 15.4).
+            if *method == Method::POST && matches!(reply.status.as_u16(), 301..=303) {
+                (method, body) = (&Method::GET, Bytes::new());
+            }
+            if reply.is_last() {
+                session.connection = HttpConnection::open(run, &self.target).await?;
             }
             url = next;
         }
@@ -505,6 +518,12 @@ static MANUAL: Manual = Manual {
             kind: FailureKind::Permission,
             message: "the server denies the request (403)",
             remedy: "Allow the probe's account or address to read this page.",
+        },
+        CodeRow {
+            code: "400",
+            kind: FailureKind::Query,
+            message: "the server refused the request (400)",
+            remedy: "Check method, path and headers of the entry; a port that expects TLS answers plain text like this, too.",
         },
         CodeRow {
             code: "404",

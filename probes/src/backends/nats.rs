@@ -6,14 +6,14 @@
 use std::time::Duration;
 
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, RequestErrorKind};
-use http::Request;
 use schemars::JsonSchema;
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::Deserialize;
+use tokio::time::timeout;
 
 use crate::{
     address::{Address, Credentials, checked},
     backend::{Backend, ConfigError},
-    failure::{Failure, FailureKind},
+    failure::{Failure, FailureKind, FaultDomain},
     finding::Finding,
     manual::{CodeRow, FactRow, FindingRow, LevelRow, Manual},
     run::{Phase, Run},
@@ -22,8 +22,9 @@ use crate::{
     wire::{
         dial::Target,
         http::HttpConnection,
-        nats::{Greeting, Link, ServerInfo},
+        nats::{Account, ApiError, Greeting, Jsz, Limits, Link, ServerInfo, Storage, Varz, page, refusal},
         sniff::Protocol,
+        stream::Stream,
     },
 };
 
@@ -32,6 +33,7 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub struct NatsConfig {
     /// `nats://[user@]host[:4222]`; `tls://` for TLS. A user without a password is a token.
+    #[schemars(extend("x-user-is-secret" = true))]
     url: Address,
     /// User name, if it is not in the URL.
     username: Option<String>,
@@ -87,11 +89,6 @@ impl Default for NatsDegraded {
     }
 }
 
-/// The JetStream question has this long; without a leader of its account it may never be answered.
-const JETSTREAM_BUDGET: Duration = Duration::from_secs(1);
-/// Most bytes of a monitoring page.
-const PAGE_LIMIT: usize = 1 << 20;
-
 /// Asks a NATS server.
 pub struct Nats {
     target: Target,
@@ -102,7 +99,8 @@ pub struct Nats {
 }
 
 enum Login {
-    User(Credentials),
+    Nobody,
+    User(String, Secret),
     Token(Secret),
     NKey(Secret),
     Jwt(Secret),
@@ -113,6 +111,8 @@ pub struct NatsSession {
     client: Client,
     link: Link,
     greeting: ServerInfo,
+    /// The account may not ask for JetStream; each further try would be a line in the server's log.
+    denied: bool,
 }
 
 impl Backend for Nats {
@@ -154,7 +154,14 @@ url = "nats://localhost:4222"
             (Some(token), _, _) => Login::Token(token),
             (_, Some(seed), _) => Login::NKey(seed),
             (_, _, Some(jwt)) => Login::Jwt(jwt),
-            _ => Login::User(user),
+            _ => match user {
+                Credentials { user: Some(user), password: Some(password) } => Login::User(user, password),
+                Credentials { user: Some(token), password: None } => Login::Token(Secret::value(token)),
+                Credentials { user: None, password: Some(_) } => {
+                    return Err(ConfigError::new("password", "`password` needs `username` beside it"));
+                }
+                Credentials { user: None, password: None } => Login::Nobody,
+            },
         };
         Ok(Self { target, login, monitor, expect, degraded })
     }
@@ -165,12 +172,18 @@ url = "nats://localhost:4222"
 
     async fn open(&self, run: &mut Run) -> Result<NatsSession, Failure> {
         let login = self.login(run)?;
-        let mut stream = run.dial(&self.target).await?;
-        let greeting = run.phase(Phase::Auth, Greeting::read(&mut stream)).await?;
-        if self.target.upgrade && !greeting.has_rest() {
-            stream = run.upgrade(stream, &self.target).await?;
+        let mut stream = run.dial(&self.target).await.map_err(|failure| self.hint(failure))?;
+        let greeting = run.phase(Phase::Auth, Greeting::read(&mut stream)).await.map_err(|failure| self.hint(failure))?;
+        if let Some(refusal) = greeting.refusal() {
+            return Err(refusal);
+        }
+        if self.target.upgrade {
+            stream = self.upgrade(stream, &greeting, run).await?;
         } else if self.target.tls.is_none() && greeting.info.tls_required {
-            return Err(Failure::server("Secure Connection - TLS Required", ""));
+            return Err(Failure::new(FailureKind::Tls, "the server requires TLS")
+                .with_code("tls_expected")
+                .with_remedy("Use `tls://`.")
+                .with_domain(FaultDomain::Probe));
         }
         let info = greeting.info.clone();
         run.fact("server_name", info.server_name.as_str());
@@ -191,26 +204,26 @@ url = "nats://localhost:4222"
                 })
             })
             .await?;
-        Ok(NatsSession { client, link, greeting: info })
+        Ok(NatsSession { client, link, greeting: info, denied: false })
     }
 
     async fn ask(&self, session: &mut NatsSession, run: &mut Run) -> Result<(), Failure> {
         session.link.ping().await?;
-        let known = session.info();
-        run.fact("lame_duck", known.ldm);
-        run.fact("connect_urls", known.connect_urls.len());
-        if known.ldm {
+        let (lame_duck, urls) = session.known(|info| (info.ldm, info.connect_urls.len()));
+        run.fact("lame_duck", lame_duck);
+        run.fact("connect_urls", urls);
+        if lame_duck {
             run.finding(Finding::degraded("lame_duck", "the server shuts down"));
         }
         Ok(())
     }
 
     async fn examine(&self, session: &mut NatsSession, run: &mut Run) -> Result<(), Failure> {
-        let known = session.info();
-        if let Some(least) = self.expect.min_servers.filter(|least| known.connect_urls.len().max(1) < *least) {
-            run.finding(Finding::degraded("cluster_size", known.connect_urls.len().max(1)).against(least));
+        let (jetstream, servers) = session.known(|info| (info.jetstream, info.connect_urls.len().max(1)));
+        if let Some(least) = self.expect.min_servers.filter(|least| servers < *least) {
+            run.finding(Finding::degraded("cluster_size", servers).against(least));
         }
-        if known.jetstream || self.expect.jetstream {
+        if jetstream || self.expect.jetstream {
             self.examine_jetstream(session, run).await?;
         }
         match &self.monitor {
@@ -227,79 +240,19 @@ url = "nats://localhost:4222"
 }
 
 impl NatsSession {
-    /// The latest that the server said of itself.
-    fn info(&self) -> ServerInfo {
-        self.link.heard().info.clone().unwrap_or_else(|| self.greeting.clone())
+    /// Looks at the latest that the server said of itself.
+    fn known<T>(&self, look: impl FnOnce(&ServerInfo) -> T) -> T {
+        look(self.link.heard().info.as_ref().unwrap_or(&self.greeting))
     }
-}
-
-/// The answer to `$JS.API.INFO`.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Account {
-    error: Option<ApiError>,
-    memory: u64,
-    storage: u64,
-    streams: u64,
-    limits: Limits,
-}
-
-#[derive(Deserialize)]
-struct ApiError {
-    err_code: Option<u32>,
-    #[serde(default)]
-    description: String,
-}
-
-/// Limits of an account; -1 is none.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Limits {
-    max_memory: i64,
-    max_storage: i64,
-    max_streams: i64,
-}
-
-/// `/varz`, as far as it is judged.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Varz {
-    connections: u64,
-    max_connections: u64,
-    slow_consumers: u64,
-}
-
-/// `/jsz`, as far as it is judged.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Jsz {
-    memory: u64,
-    storage: u64,
-    config: Option<Storage>,
-    meta_cluster: Option<MetaCluster>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Storage {
-    max_memory: i64,
-    max_storage: i64,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct MetaCluster {
-    leader: Option<String>,
 }
 
 impl Nats {
     fn login(&self, run: &mut Run) -> Result<ConnectOptions, Failure> {
         let options = match &self.login {
-            Login::User(Credentials { user: Some(user), password: Some(password) }) => {
+            Login::Nobody => ConnectOptions::new(),
+            Login::User(user, password) => {
                 ConnectOptions::with_user_and_password(user.clone(), run.secret(password)?.to_string())
             }
-            Login::User(Credentials { user: Some(token), password: None }) => ConnectOptions::with_token(token.clone()),
-            Login::User(_) => ConnectOptions::new(),
             Login::Token(token) => ConnectOptions::with_token(run.secret(token)?.to_string()),
             Login::NKey(seed) => ConnectOptions::with_nkey(run.secret(seed)?.trim().to_owned()),
             Login::Jwt(jwt) => ConnectOptions::with_credentials(&run.secret(jwt)?)
@@ -315,10 +268,53 @@ impl Nats {
             .read_buffer_capacity(4096))
     }
 
-    async fn examine_jetstream(&self, session: &NatsSession, run: &mut Run) -> Result<(), Failure> {
-        session.link.heard().error = None;
-        let asked = async_nats::Request::new().timeout(Some(JETSTREAM_BUDGET.min(run.remaining() / 2)));
-        let answer = session.client.send_request("$JS.API.INFO", asked).await;
+    /// TLS behind the greeting, which came in plain text: nothing more may come in plain text then.
+    async fn upgrade(&self, stream: Stream, greeting: &Greeting, run: &mut Run) -> Result<Stream, Failure> {
+        if !greeting.info.tls_required && !greeting.info.tls_available {
+            return Err(Failure::new(FailureKind::Tls, "the server does not offer TLS on this port")
+                .with_code("plaintext")
+                .with_remedy("Switch TLS on in the server, or use `nats://`."));
+        }
+        if greeting.has_rest() {
+            return Err(Failure::new(FailureKind::Protocol, "the server went on in plain text where TLS must begin"));
+        }
+        let upgraded = run.upgrade(stream, &self.target).await;
+        // A full server refuses in plain text whoever is about to begin with TLS.
+        upgraded.map_err(|failure| match failure.kind {
+            FailureKind::Tls => refusal(&run.first_bytes()).unwrap_or(failure),
+            _ => failure,
+        })
+    }
+
+    /// A side that begins with TLS and one that begins with a greeting never understand each other.
+    fn hint(&self, failure: Failure) -> Failure {
+        let tls_first = self.target.tls.is_some() && !self.target.upgrade;
+        match failure.kind {
+            FailureKind::Tls if tls_first && failure.code.as_deref() == Some("plaintext") => {
+                failure.with_remedy("The server greets before TLS: leave `handshake_first` out.")
+            }
+            FailureKind::Timeout if !tls_first && failure.phase == Some(Phase::Auth) => failure.with_remedy(
+                "The server accepts connections but does not greet: look for a stopped process. \
+                 One with `handshake_first` waits for TLS: use `tls://` and `handshake_first = true`.",
+            ),
+            _ => failure,
+        }
+    }
+
+    async fn examine_jetstream(&self, session: &mut NatsSession, run: &mut Run) -> Result<(), Failure> {
+        const QUESTION: &str = "$JS.API.INFO";
+        if session.denied {
+            run.missing(QUESTION);
+            return Ok(());
+        }
+        let asked = async_nats::Request::new().timeout(Some(run.question_limit()));
+        let answer = tokio::select! {
+            answer = session.client.send_request(QUESTION, asked) => answer,
+            refusal = session.link.refused() => {
+                session.denied = true;
+                return run.optional(QUESTION, Err::<(), _>(Failure::server(refusal.clone(), refusal))).map(drop);
+            }
+        };
         let unhealthy = self.expect.jetstream;
         let account = match answer {
             Ok(message) => serde_json::from_slice::<Account>(&message.payload)
@@ -331,11 +327,7 @@ impl Nats {
                 return Ok(());
             }
             Err(_) => {
-                let refused = session.link.heard().error.clone();
-                match refused {
-                    Some(error) => run.optional("$JS.API.INFO", Err::<(), _>(Failure::server(error.clone(), error))).map(drop)?,
-                    None => run.finding(Finding::when(unhealthy, "jetstream_silent", "no answer")),
-                }
+                run.finding(Finding::when(unhealthy, "jetstream_silent", "no answer"));
                 return Ok(());
             }
         };
@@ -377,6 +369,7 @@ impl Nats {
     }
 
     async fn examine_monitor(&self, monitor: &Target, run: &mut Run) -> Result<(), Failure> {
+        let (limit, own) = (run.question_limit(), run.connections.len());
         let pages = async {
             let mut connection = HttpConnection::open(run, monitor).await?;
             let varz: Varz = page(&mut connection, "/varz").await?;
@@ -384,7 +377,9 @@ impl Nats {
             connection.close().await;
             Ok::<_, Failure>((varz, jsz))
         };
-        let Ok((varz, jsz)) = pages.await else {
+        let pages = timeout(limit, pages).await;
+        run.connections.truncate(own);
+        let Ok(Ok((varz, jsz))) = pages else {
             run.missing("monitor");
             return Ok(());
         };
@@ -402,6 +397,8 @@ impl Nats {
         if let Some(meta) = jsz.meta_cluster {
             match meta.leader {
                 Some(leader) if !leader.is_empty() => run.fact("meta_leader", leader),
+                // The answer to $JS.API.INFO may have said so already.
+                _ if run.notes.findings.iter().any(|finding| finding.code == "no_meta_leader") => {}
                 _ => run.finding(Finding::when(self.expect.jetstream, "no_meta_leader", "none in /jsz")),
             }
         }
@@ -412,15 +409,6 @@ impl Nats {
 #[expect(clippy::cast_precision_loss, reason = "a share is not exact")]
 fn share(used: u64, limit: u64) -> Option<f64> {
     (limit > 0).then(|| used as f64 / limit as f64)
-}
-
-async fn page<T: DeserializeOwned>(connection: &mut HttpConnection, path: &str) -> Result<T, Failure> {
-    let request = Request::get(path)
-        .header(http::header::HOST, "nats")
-        .body(http_body_util::Full::default())
-        .map_err(|_| Failure::new(FailureKind::Config, "no request can be made of this path"))?;
-    let reply = connection.send(request, PAGE_LIMIT).await?;
-    serde_json::from_slice(&reply.body).map_err(|_| Failure::new(FailureKind::Protocol, "the monitoring page is not understood"))
 }
 
 static MANUAL: Manual = Manual {

@@ -134,6 +134,7 @@ impl Run {
             Endpoint::Unix(_) => "localhost",
         };
         tls.files().for_each(|path| self.watch_file(path));
+        wire.tether().expect_tls();
         let unmet = Arc::new(UnmetWish::default());
         let prepared = tls.client(target.alpn, &unmet).and_then(|config| Ok((config, tls.name(host)?)));
         let (config, name) = prepared.map_err(|failure| self.stamp(Phase::Tls, failure))?;

@@ -13,20 +13,24 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use serde::Deserialize;
+use http::Request;
+use serde::{Deserialize, de::DeserializeOwned};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::{mpsc, oneshot},
+    sync::{Notify, mpsc, oneshot},
 };
 
 use crate::{
     failure::{Failure, FailureKind},
-    wire::{Background, stream::Stream},
+    wire::{Background, http::HttpConnection, stream::Stream},
 };
 
 /// Longest line that is accepted; the longest of a real server is an `INFO` with many URLs.
 const LINE_LIMIT: usize = 64 * 1024;
+
+/// Most bytes of a monitoring page.
+const PAGE_LIMIT: usize = 1 << 20;
 
 /// What a server says of itself, as far as a probe wants to know.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -38,6 +42,7 @@ pub(crate) struct ServerInfo {
     pub(crate) domain: Option<String>,
     pub(crate) jetstream: bool,
     pub(crate) tls_required: bool,
+    pub(crate) tls_available: bool,
     pub(crate) max_payload: u64,
     pub(crate) connect_urls: Vec<String>,
     pub(crate) ldm: bool,
@@ -53,10 +58,16 @@ pub(crate) struct Greeting {
 impl Greeting {
     /// Reads the first line of a server.
     pub(crate) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<Self, Failure> {
+        let stranger = || Failure::new(FailureKind::Protocol, "the first line of the server is not a NATS greeting");
         let mut bytes = Vec::new();
+        let mut looked = 0;
         let end = loop {
-            if let Some(end) = bytes.windows(2).position(|pair| pair == b"\r\n") {
-                break end;
+            if let Some(end) = bytes[looked..].windows(2).position(|pair| pair == b"\r\n") {
+                break looked + end;
+            }
+            looked = bytes.len().saturating_sub(1);
+            if !["INFO ", "-ERR "].iter().any(|start| bytes.iter().zip(start.bytes()).all(|(seen, known)| *seen == known)) {
+                return Err(stranger());
             }
             if bytes.len() > LINE_LIMIT {
                 return Err(Failure::new(FailureKind::Protocol, "the greeting of the server has no end"));
@@ -72,10 +83,13 @@ impl Greeting {
         }
         let document = line.strip_prefix("INFO ").and_then(|json| serde_json::from_str::<serde_json::Value>(json).ok());
         let read = document.and_then(|document| Some((ServerInfo::deserialize(&document).ok()?, document)));
-        let Some((info, document)) = read else {
-            return Err(Failure::new(FailureKind::Protocol, "the first line of the server is not a NATS greeting"));
-        };
+        let (info, document) = read.ok_or_else(stranger)?;
         Ok(Self { info, document, rest })
+    }
+
+    /// Why the server greeted and refused in one breath.
+    pub(crate) fn refusal(&self) -> Option<Failure> {
+        refusal(&self.rest)
     }
 
     /// Whether the server went on speaking behind its greeting, in plain text.
@@ -94,6 +108,13 @@ impl Greeting {
     }
 }
 
+/// The failure that a `-ERR` at the start of these bytes means.
+pub(crate) fn refusal(bytes: &[u8]) -> Option<Failure> {
+    let line = bytes.split(|byte| *byte == b'\r').next()?;
+    let line = String::from_utf8_lossy(line);
+    error_text(&line).map(|error| Failure::server(error, error))
+}
+
 /// The text of a `-ERR 'text'` line.
 fn error_text(line: &str) -> Option<&str> {
     line.strip_prefix("-ERR").map(|text| text.trim().trim_matches('\''))
@@ -102,8 +123,10 @@ fn error_text(line: &str) -> Option<&str> {
 /// What the server said in passing.
 #[derive(Debug, Default)]
 pub(crate) struct Heard {
-    /// The last `-ERR`.
+    /// The last `-ERR` that ends the connection.
     pub(crate) error: Option<String>,
+    /// The last `-ERR` that refuses a subject; the connection goes on.
+    refused: Option<String>,
     /// The last `INFO` after the greeting.
     pub(crate) info: Option<ServerInfo>,
     /// Why the link ended.
@@ -116,6 +139,7 @@ pub(crate) struct Heard {
 pub(crate) struct Link {
     pub(crate) address: SocketAddr,
     heard: Arc<Mutex<Heard>>,
+    refusal: Arc<Notify>,
     pings: mpsc::Sender<oneshot::Sender<()>>,
     task: Background,
 }
@@ -126,18 +150,19 @@ impl Link {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let heard = Arc::new(Mutex::new(Heard::default()));
+        let refusal = Arc::new(Notify::new());
         let (pings, asked) = mpsc::channel(1);
-        let ear = Arc::clone(&heard);
+        let mut ear = Ear::new(Arc::clone(&heard), Arc::clone(&refusal));
         let task = Background::spawn(async move {
-            let result = carry(listener, stream, greeting, &ear, asked).await;
-            let mut heard = lock(&ear);
+            let result = carry(listener, stream, greeting, &mut ear, asked).await;
+            let mut heard = lock(&ear.heard);
             heard.end = Some(match result {
                 Err(error) => Failure::from_io(&error),
                 Ok(()) => Failure::from_io(&io::ErrorKind::ConnectionAborted.into()),
             });
             heard.pongs.clear();
         });
-        Ok(Self { address, heard, pings, task })
+        Ok(Self { address, heard, refusal, pings, task })
     }
 
     /// What the server said in passing so far.
@@ -153,6 +178,16 @@ impl Link {
             return Ok(());
         }
         Err(self.end())
+    }
+
+    /// Waits until the server refuses a subject, and says in which words.
+    pub(crate) async fn refused(&self) -> String {
+        loop {
+            if let Some(words) = self.heard().refused.take() {
+                return words;
+            }
+            self.refusal.notified().await;
+        }
     }
 
     /// Waits until the library's end has reached the server.
@@ -180,7 +215,7 @@ async fn carry(
     listener: TcpListener,
     stream: Stream,
     greeting: Greeting,
-    heard: &Mutex<Heard>,
+    ear: &mut Ear,
     mut pings: mpsc::Receiver<oneshot::Sender<()>>,
 ) -> io::Result<()> {
     let (library, _) = listener.accept().await?;
@@ -188,14 +223,13 @@ async fn carry(
     library.set_nodelay(true)?;
     let (mut from_library, mut to_library): (_, _) = TcpStream::into_split(library);
     let (mut from_server, mut to_server) = tokio::io::split(stream);
-    let mut ear = Ear::default();
-    to_library.write_all(&ear.hear(&greeting.for_library(), heard)?).await?;
+    to_library.write_all(&ear.hear(&greeting.for_library())?).await?;
     let (mut down, mut up) = ([0; 4096], [0; 4096]);
     loop {
         tokio::select! {
             read = from_server.read(&mut down) => match read? {
                 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                n => to_library.write_all(&ear.hear(&down[..n], heard)?).await?,
+                n => to_library.write_all(&ear.hear(&down[..n])?).await?,
             },
             read = from_library.read(&mut up) => match read? {
                 0 => return to_server.shutdown().await,
@@ -203,7 +237,7 @@ async fn carry(
             },
             // The library writes whole operations, so between two reads a line of ours fits in.
             Some(pong) = pings.recv() => {
-                lock(heard).pongs.push_back(pong);
+                lock(&ear.heard).pongs.push_back(pong);
                 to_server.write_all(b"PING\r\n").await?;
             }
         }
@@ -212,15 +246,20 @@ async fn carry(
 }
 
 /// Follows the operations of a server and keeps back the `PONG`s that answer ours.
-#[derive(Default)]
 struct Ear {
+    heard: Arc<Mutex<Heard>>,
+    refusal: Arc<Notify>,
     line: Vec<u8>,
     payload: usize,
 }
 
 impl Ear {
+    fn new(heard: Arc<Mutex<Heard>>, refusal: Arc<Notify>) -> Self {
+        Self { heard, refusal, line: Vec::new(), payload: 0 }
+    }
+
     /// Takes what came in and returns what the library may see of it.
-    fn hear(&mut self, mut bytes: &[u8], heard: &Mutex<Heard>) -> io::Result<Vec<u8>> {
+    fn hear(&mut self, mut bytes: &[u8]) -> io::Result<Vec<u8>> {
         let mut passed = Vec::with_capacity(bytes.len());
         while !bytes.is_empty() {
             if self.payload > 0 {
@@ -239,7 +278,7 @@ impl Ear {
             }
             if self.line.ends_with(b"\n") {
                 let line = std::mem::take(&mut self.line);
-                if self.note(&line, heard) {
+                if self.note(&line) {
                     passed.extend(line);
                 }
             }
@@ -248,20 +287,26 @@ impl Ear {
     }
 
     /// Takes note of one line. False: it is for us alone.
-    fn note(&mut self, line: &[u8], heard: &Mutex<Heard>) -> bool {
+    fn note(&mut self, line: &[u8]) -> bool {
         let text = String::from_utf8_lossy(line);
         let text = text.trim_end();
         let (operation, arguments) = text.split_once([' ', '\t']).unwrap_or((text, ""));
         match operation {
             "PONG" => {
-                if let Some(waiting) = lock(heard).pongs.pop_front() {
+                if let Some(waiting) = lock(&self.heard).pongs.pop_front() {
                     // Whoever waited may have given up at the deadline.
                     let _ = waiting.send(());
                     return false;
                 }
             }
-            "-ERR" => lock(heard).error = error_text(text).map(str::to_owned),
-            "INFO" => lock(heard).info = serde_json::from_str(arguments).ok(),
+            "-ERR" => match error_text(text).map(str::to_owned) {
+                Some(error) if error.to_ascii_lowercase().starts_with("permissions violation") => {
+                    lock(&self.heard).refused = Some(error);
+                    self.refusal.notify_one();
+                }
+                error => lock(&self.heard).error = error,
+            },
+            "INFO" => lock(&self.heard).info = serde_json::from_str(arguments).ok(),
             "MSG" | "HMSG" => {
                 let length = arguments.rsplit([' ', '\t']).next().and_then(|length| length.parse::<usize>().ok());
                 self.payload = length.map_or(0, |length| length.saturating_add(2));
@@ -272,6 +317,75 @@ impl Ear {
     }
 }
 
+/// The answer to `$JS.API.INFO`.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Account {
+    pub(crate) error: Option<ApiError>,
+    pub(crate) memory: u64,
+    pub(crate) storage: u64,
+    pub(crate) streams: u64,
+    pub(crate) limits: Limits,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct ApiError {
+    pub(crate) err_code: Option<u32>,
+    #[serde(default)]
+    pub(crate) description: String,
+}
+
+/// Limits of an account; -1 is none.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Limits {
+    pub(crate) max_memory: i64,
+    pub(crate) max_storage: i64,
+    pub(crate) max_streams: i64,
+}
+
+/// `/varz`, as far as it is judged.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Varz {
+    pub(crate) connections: u64,
+    pub(crate) max_connections: u64,
+    pub(crate) slow_consumers: u64,
+}
+
+/// `/jsz`, as far as it is judged.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Jsz {
+    pub(crate) memory: u64,
+    pub(crate) storage: u64,
+    pub(crate) config: Option<Storage>,
+    pub(crate) meta_cluster: Option<MetaCluster>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Storage {
+    pub(crate) max_memory: i64,
+    pub(crate) max_storage: i64,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct MetaCluster {
+    pub(crate) leader: Option<String>,
+}
+
+/// Reads a page of the monitoring port.
+pub(crate) async fn page<T: DeserializeOwned>(connection: &mut HttpConnection, path: &str) -> Result<T, Failure> {
+    let request = Request::get(path)
+        .header(http::header::HOST, "nats")
+        .body(http_body_util::Full::default())
+        .map_err(|_| Failure::new(FailureKind::Config, "no request can be made of this path"))?;
+    let reply = connection.send(request, PAGE_LIMIT).await?;
+    serde_json::from_slice(&reply.body).map_err(|_| Failure::new(FailureKind::Protocol, "the monitoring page is not understood"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -280,11 +394,11 @@ mod tests {
     fn hear(bytes: &[u8], pongs: usize) -> Vec<(Vec<u8>, Heard)> {
         (1..=bytes.len())
             .map(|size| {
-                let heard = Mutex::new(Heard::default());
-                lock(&heard).pongs = (0..pongs).map(|_| oneshot::channel().0).collect();
-                let mut ear = Ear::default();
-                let passed = bytes.chunks(size).flat_map(|piece| ear.hear(piece, &heard).expect("short lines")).collect();
-                (passed, heard.into_inner().expect("no panic"))
+                let mut ear = Ear::new(Arc::default(), Arc::default());
+                lock(&ear.heard).pongs = (0..pongs).map(|_| oneshot::channel().0).collect();
+                let passed = bytes.chunks(size).flat_map(|piece| ear.hear(piece).expect("short lines")).collect();
+                let heard = std::mem::take(&mut *lock(&ear.heard));
+                (passed, heard)
             })
             .collect()
     }
@@ -309,7 +423,7 @@ mod tests {
 
     #[test]
     fn a_line_without_end_is_refused() {
-        let mut ear = Ear::default();
-        assert!(ear.hear(&vec![b'x'; LINE_LIMIT + 1], &Mutex::default()).is_err());
+        let mut ear = Ear::new(Arc::default(), Arc::default());
+        assert!(ear.hear(&vec![b'x'; LINE_LIMIT + 1]).is_err());
     }
 }

@@ -85,6 +85,9 @@ impl Protocol {
             Self::Postgres => b"SNREv".contains(&byte),
             // the types of RESP 2 and 3
             Self::Redis => b"+-:$*_,#!=%~>(|".contains(&byte),
+            Self::Http => byte == b'H',
+            // INFO, or -ERR before it
+            Self::Nats => b"I-".contains(&byte),
             _ => true,
         }
     }

@@ -8,7 +8,7 @@ use std::{
     os::fd::AsFd,
     pin::Pin,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
@@ -43,15 +43,39 @@ pub(crate) struct Connection {
 #[derive(Debug)]
 pub(crate) struct Tether {
     left: AtomicU64,
-    first: Mutex<Vec<u8>>,
-    expected: Protocol,
+    first: Mutex<First>,
     /// What was wrong with what came in, for when a library only says that the connection is gone.
     fault: Mutex<Option<Failure>>,
 }
 
+/// The first bytes of a conversation, and what they should belong to.
+#[derive(Debug)]
+struct First {
+    bytes: Vec<u8>,
+    expected: Protocol,
+}
+
 impl Tether {
     fn new(expected: Protocol) -> Self {
-        Self { left: AtomicU64::new(READ_LIMIT), first: Mutex::default(), expected, fault: Mutex::default() }
+        Self {
+            left: AtomicU64::new(READ_LIMIT),
+            first: Mutex::new(First { bytes: Vec::new(), expected }),
+            fault: Mutex::default(),
+        }
+    }
+
+    fn first(&self) -> MutexGuard<'_, First> {
+        self.first.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From here on the peer must speak TLS.
+    pub(crate) fn expect_tls(&self) {
+        *self.first() = First { bytes: Vec::new(), expected: Protocol::Tls };
+    }
+
+    /// The first bytes that came in, or the first after [`Tether::expect_tls`]: at most 64.
+    pub(crate) fn first_bytes(&self) -> Vec<u8> {
+        self.first().bytes.clone()
     }
 
     /// A new run may read anew.
@@ -59,14 +83,9 @@ impl Tether {
         self.left.store(READ_LIMIT, Ordering::Relaxed);
     }
 
-    /// The first bytes that the peer sent, at most 64.
-    pub(crate) fn first(&self) -> Vec<u8> {
-        self.first.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
     /// Whether the peer has not sent a single byte.
     pub(crate) fn is_silent(&self) -> bool {
-        self.left.load(Ordering::Relaxed) == READ_LIMIT && self.first.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+        self.left.load(Ordering::Relaxed) == READ_LIMIT && self.first().bytes.is_empty()
     }
 
     /// Why reading ended, where it was more than an end.
@@ -88,16 +107,16 @@ impl Tether {
             return Err(WireFault::TooLong { limit: READ_LIMIT }.into_io());
         };
         self.left.store(left, Ordering::Relaxed);
-        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        let First { bytes: first, expected } = &mut *self.first();
         if first.len() < FIRST && !bytes.is_empty() {
             let room = FIRST - first.len();
             first.extend_from_slice(&bytes[..bytes.len().min(room)]);
-            let foreign = match self.expected {
-                Protocol::Tls => Protocol::plaintext_instead_of_tls(&first),
-                own => own.foreign(&first),
+            let foreign = match *expected {
+                Protocol::Tls => Protocol::plaintext_instead_of_tls(first),
+                own => own.foreign(first),
             };
             if let Some(seen) = foreign {
-                return Err(WireFault::Foreign { expected: self.expected, seen }.into_io());
+                return Err(WireFault::Foreign { expected: *expected, seen }.into_io());
             }
         }
         Ok(())
@@ -174,6 +193,10 @@ impl Wire {
         let tether = Arc::new(Tether::new(expected));
         let connection = Connection { tether: Arc::clone(&tether), watch: Arc::new(watch) };
         Ok((Self { socket, tether }, connection))
+    }
+
+    pub(crate) fn tether(&self) -> &Tether {
+        &self.tether
     }
 }
 
