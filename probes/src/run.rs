@@ -404,7 +404,12 @@ impl Run {
 
     /// A connection that ends before the peer said anything means more than one that ends later.
     fn explain_loss(&self, phase: Phase, failure: &mut Failure) {
-        let silent = self.connections.last().is_some_and(|connection| connection.tether.is_silent());
+        let tether = self.connections.last().map(|connection| &connection.tether);
+        if let Some(fault) = tether.and_then(|tether| tether.fault()) {
+            *failure = Failure { phase: Some(phase), ..fault };
+            return;
+        }
+        let silent = tether.is_some_and(|tether| tether.is_silent());
         let words = failure.server_message.take();
         match phase {
             Phase::Tls => {

@@ -18,6 +18,7 @@ const RENAMED: (&str, &str) = ("a certificate for a name that is expected", "the
 const EXPIRED: (&str, &str) = ("an expired certificate", "one that ended yesterday");
 const EARLY: (&str, &str) = ("a certificate of the future", "one that begins tomorrow");
 const ENDING: (&str, &str) = ("a certificate near its end", "one that ends in 3 days");
+const INSECURE: (&str, &str) = ("a certificate that nobody looks at", "one for another host with tls.insecure");
 const NO_CA: (&str, &str) = ("a CA file that is not there", "tls.ca names a file that does not exist");
 
 /// What is true of each certificate, for the truth table.
@@ -31,6 +32,7 @@ pub(crate) fn states() -> impl Iterator<Item = State> {
             (EXPIRED, Expected::fails(FailureKind::Tls)),
             (EARLY, Expected::fails(FailureKind::Tls)),
             (ENDING, Expected::degraded("certificate_expiring")),
+            (INSECURE, Expected::HEALTHY),
             (NO_CA, Expected::fails(FailureKind::Config)),
         ]
         .map(|((state, made), expected)| State::new(backend, state, made, expected))
@@ -106,6 +108,13 @@ impl Secured {
     }
 
     #[track_caller]
+    pub(crate) fn a_certificate_that_nobody_looks_at_is_said_to_be_so(&self) {
+        let outcome = self.expect(INSECURE, &Leaf::server().names(&["other.example"]), json!({ "insecure": true }));
+        let verification = outcome.facts.get("tls_verification").map(Value::to_string);
+        assert_eq!(verification.as_deref(), Some("off"));
+    }
+
+    #[track_caller]
     pub(crate) fn a_missing_authority_is_a_mistake_of_the_catalog(&self) {
         let ca = Path::new("/nowhere/ca.crt");
         let outcome = self.expect(NO_CA, &Leaf::server(), json!({ "ca": ca }));
@@ -123,6 +132,7 @@ macro_rules! certificate_tests {
             an_expired_certificate_is_refused
             a_certificate_of_the_future_is_refused
             a_certificate_near_its_end_is_degraded
+            a_certificate_that_nobody_looks_at_is_said_to_be_so
             a_missing_authority_is_a_mistake_of_the_catalog
         }
     };
