@@ -48,11 +48,24 @@ pub(crate) struct Tether {
 struct First {
     bytes: Vec<u8>,
     expected: Protocol,
+    /// What was wrong with them, or with their number.
+    fault: Option<WireFault>,
+}
+
+impl First {
+    fn new(expected: Protocol) -> Self {
+        Self { bytes: Vec::new(), expected, fault: None }
+    }
+
+    fn find(&mut self, fault: WireFault) -> io::Error {
+        self.fault = Some(fault);
+        fault.into_io()
+    }
 }
 
 impl Tether {
     fn new(expected: Protocol) -> Self {
-        Self { left: AtomicU64::new(READ_LIMIT), first: Mutex::new(First { bytes: Vec::new(), expected }) }
+        Self { left: AtomicU64::new(READ_LIMIT), first: Mutex::new(First::new(expected)) }
     }
 
     fn first(&self) -> MutexGuard<'_, First> {
@@ -61,12 +74,17 @@ impl Tether {
 
     /// From here on the peer must speak TLS.
     pub(crate) fn expect_tls(&self) {
-        *self.first() = First { bytes: Vec::new(), expected: Protocol::Tls };
+        *self.first() = First::new(Protocol::Tls);
     }
 
     /// The first bytes that came in, or the first after [`Tether::expect_tls`]: at most 64.
     pub(crate) fn first_bytes(&self) -> Vec<u8> {
         self.first().bytes.clone()
+    }
+
+    /// What our own end found wrong with what came in: a library may make a mere lost connection of it.
+    pub(crate) fn fault(&self) -> Option<WireFault> {
+        self.first().fault
     }
 
     /// A new run may read anew.
@@ -83,19 +101,20 @@ impl Tether {
     fn account(&self, bytes: &[u8]) -> io::Result<()> {
         let before = self.left.load(Ordering::Relaxed);
         let Some(left) = before.checked_sub(bytes.len() as u64) else {
-            return Err(WireFault::TooLong { limit: READ_LIMIT }.into_io());
+            return Err(self.first().find(WireFault::TooLong { limit: READ_LIMIT }));
         };
         self.left.store(left, Ordering::Relaxed);
-        let First { bytes: first, expected } = &mut *self.first();
-        if first.len() < FIRST && !bytes.is_empty() {
-            let room = FIRST - first.len();
-            first.extend_from_slice(&bytes[..bytes.len().min(room)]);
-            let foreign = match *expected {
-                Protocol::Tls => Protocol::plaintext_instead_of_tls(first),
-                own => own.foreign(first),
+        let mut first = self.first();
+        if first.bytes.len() < FIRST && !bytes.is_empty() {
+            let room = FIRST - first.bytes.len();
+            first.bytes.extend_from_slice(&bytes[..bytes.len().min(room)]);
+            let expected = first.expected;
+            let foreign = match expected {
+                Protocol::Tls => Protocol::plaintext_instead_of_tls(&first.bytes),
+                own => own.foreign(&first.bytes),
             };
             if let Some(seen) = foreign {
-                return Err(WireFault::Foreign { expected: *expected, seen }.into_io());
+                return Err(first.find(WireFault::Foreign { expected, seen }));
             }
         }
         Ok(())
