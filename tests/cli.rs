@@ -120,8 +120,8 @@ fn a_check_of_what_is_down_is_code_1_and_tells_what_to_do() {
     assert_eq!((code(&output), stderr(&output).as_str()), (1, ""));
     let report = stdout(&output);
     let lines: Vec<_> = report.lines().collect();
-    assert!(lines[0].starts_with("name    backend  status     latency  what is wrong"), "{report}");
-    assert!(lines[1].starts_with("cache   redis    unhealthy  -        connect_refused: "), "{report}");
+    assert!(lines[0].starts_with("name   backend  status     latency  what is wrong"), "{report}");
+    assert!(lines[1].starts_with("cache  redis    unhealthy  -        connect_refused: "), "{report}");
     assert_eq!(lines.last(), Some(&"2 of 2 not healthy: not ready"), "{report}");
     assert!(report.contains("Check that the server runs"), "{report}");
     assert!(!report.contains('\u{1b}'), "no colours in a pipe: {report:?}");
@@ -168,7 +168,7 @@ fn health_asks_an_agent() {
     for (answer, expected, words) in [
         ("HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{\"status\":\"healthy\"}", 0, "ready: healthy\n"),
         (
-            "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 54\r\n\r\n{\"status\":\"unhealthy\",\"reason\":\"db is unhealthy: gone\"}",
+            "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 55\r\n\r\n{\"status\":\"unhealthy\",\"reason\":\"db is unhealthy: gone\"}",
             1,
             "not ready: db is unhealthy: gone\n",
         ),

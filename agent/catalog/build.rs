@@ -1,8 +1,12 @@
 //! From checked tables to a plan: defaults filled in, rules between keys, the probe built.
 
-use std::{ops::Range, sync::Arc};
+use std::{
+    ops::Range,
+    sync::{Arc, LazyLock},
+};
 
 use probity_probes::{ConfigError, Entry, Options, duration::Span, wire::resolve::Resolver};
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use toml::{
@@ -12,7 +16,7 @@ use toml::{
 
 use super::{
     file::Section,
-    keys::{AgentKeys, CommonKeys, OwnKeys},
+    keys::{AgentKeys, CommonKeys, DegradedKeys, OwnKeys},
     mistake::Mistake,
     plan::{AgentPlan, Criticality, DependencyPlan, Readiness, Timing, Words},
     rules,
@@ -26,6 +30,15 @@ const SHORTEST_INTERVAL: Span = Span::millis(100);
 const LONGEST_INTERVAL: Span = Span::days(1);
 /// A whole run, at least.
 const SHORTEST_TIMEOUT: Span = Span::millis(10);
+
+/// The names of the keys that the agent itself understands; all others are the backend's.
+static OWN: LazyLock<Vec<String>> = LazyLock::new(names::<OwnKeys>);
+static COMMON: LazyLock<Vec<String>> = LazyLock::new(names::<CommonKeys>);
+static DEGRADED: LazyLock<Vec<String>> = LazyLock::new(names::<DegradedKeys>);
+
+fn names<T: JsonSchema>() -> Vec<String> {
+    rules::properties(&rules::schema_of::<T>()).into_iter().flatten().map(|(key, _)| key.clone()).collect()
+}
 
 /// Labels that `probity_dependency_info` has anyway.
 const TAKEN_LABELS: [&str; 12] =
@@ -160,18 +173,14 @@ impl Draft<'_> {
         let mut common = self.defaults.values.clone();
         let mut own = Map::new();
         if let Some(value) = self.twin.value.as_object_mut() {
-            for key in rules::properties(&rules::schema_of::<OwnKeys>()).into_iter().flatten().map(|(key, _)| key) {
-                own.extend(value.shift_remove_entry(key));
-            }
-            for key in rules::properties(&rules::schema_of::<CommonKeys>()).into_iter().flatten().map(|(key, _)| key) {
-                if key != "degraded"
-                    && let Some(set) = value.shift_remove(key)
-                {
+            own.extend(OWN.iter().filter_map(|key| value.shift_remove_entry(key)));
+            for key in COMMON.iter().filter(|key| *key != "degraded") {
+                if let Some(set) = value.shift_remove(key) {
                     common[key] = set;
                 }
             }
             if let Some(Value::Object(degraded)) = value.get_mut("degraded") {
-                for key in ["latency", "certificate"] {
+                for key in DEGRADED.iter() {
                     if let Some(set) = degraded.shift_remove(key) {
                         common["degraded"][key] = set;
                     }
@@ -219,7 +228,7 @@ impl Draft<'_> {
 
     fn check_labels(&self, own: &OwnKeys, walk: &mut Walk<'_>) {
         for name in own.labels.keys() {
-            let at = find(&self.section.table, &format!("labels.{name}")).unwrap_or_else(|| self.section.header.clone());
+            let at = self.place_of_label(name).unwrap_or_else(|| self.section.header.clone());
             let sound = !name.starts_with("__")
                 && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
                 && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
@@ -230,6 +239,11 @@ impl Draft<'_> {
                 walk.mistake(at, format!("the label `{name}` is taken by Probity or Prometheus"));
             }
         }
+    }
+
+    fn place_of_label(&self, name: &str) -> Option<Range<usize>> {
+        let DeValue::Table(labels) = get(&self.section.table, "labels")?.get_ref() else { return None };
+        labels.iter().find(|(key, _)| key.get_ref() == name).map(|(key, _)| key.span())
     }
 
     fn check_tls_files(&self, walk: &mut Walk<'_>) {

@@ -4,87 +4,9 @@
 //! a secret or that nobody knows, and the user part of every URL. A masked byte becomes one `*`, so that
 //! places stay what they were.
 
-use std::{collections::BTreeMap, ops::Range};
+use std::ops::Range;
 
-use probity_probes::address::nearest;
-
-/// Parts of a key that make its value a secret.
-const SUSPICIOUS: [&str; 14] = [
-    "pass",
-    "pwd",
-    "token",
-    "secret",
-    "apikey",
-    "api_key",
-    "api-key",
-    "auth",
-    "cookie",
-    "credential",
-    "jwt",
-    "nkey",
-    "seed",
-    "bearer",
-];
-
-/// Whether a name says that its value is a secret, for certain: `author` does not.
-pub(super) fn names_a_secret(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    matches!(name.as_str(), "auth" | "authorization" | "proxy-authorization" | "key" | "sig" | "signature")
-        || SUSPICIOUS.iter().any(|part| *part != "auth" && name.contains(part))
-        || name.ends_with("-key")
-        || name.ends_with("_key")
-}
-
-/// Every key that any table knows, and whether a secret stands there.
-#[derive(Clone, Debug, Default)]
-pub(super) struct KnownKeys(BTreeMap<String, bool>);
-
-/// What the value of a key is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Guess {
-    Plain,
-    Unknown,
-    Secret,
-}
-
-impl KnownKeys {
-    /// Notes all keys of a schema.
-    pub(super) fn learn(&mut self, schema: &serde_json::Value) {
-        for (key, rule) in super::rules::properties(schema).into_iter().flatten() {
-            let secret = super::rules::is_secret(rule);
-            *self.0.entry(key.clone()).or_default() |= secret;
-            if !secret {
-                self.learn(rule);
-            }
-        }
-        for branch in super::rules::branches(schema).into_iter().flatten() {
-            self.learn(branch);
-        }
-        for inner in ["items", "additionalProperties"] {
-            if let Some(inner) = schema.get(inner) {
-                self.learn(inner);
-            }
-        }
-    }
-
-    fn guess(&self, key: &str) -> Guess {
-        let key = key.to_ascii_lowercase();
-        if matches!(key.as_str(), "file" | "env") {
-            return Guess::Plain;
-        }
-        match self.0.get(&key) {
-            Some(true) => return Guess::Secret,
-            Some(false) => return Guess::Plain,
-            None if SUSPICIOUS.iter().any(|part| key.contains(part)) => return Guess::Secret,
-            None => {}
-        }
-        match nearest(&key, self.0.keys().map(String::as_str)).and_then(|near| self.0.get(near)) {
-            Some(true) => Guess::Secret,
-            Some(false) => Guess::Plain,
-            None => Guess::Unknown,
-        }
-    }
-}
+use super::known::{Guess, KnownKeys};
 
 /// The text with everything hidden that may be a secret. `hidden` certainly is; `cleared` certainly is not.
 pub(super) fn mask(text: &str, known: &KnownKeys, hidden: &[Range<usize>], cleared: &[Range<usize>]) -> String {
@@ -355,12 +277,11 @@ mod tests {
     use super::*;
 
     fn known() -> KnownKeys {
-        KnownKeys(
-            [("password", true), ("interval", false), ("url", false), ("tls", false), ("ca", false), ("backend", false)]
-                .into_iter()
-                .map(|(key, secret)| (key.to_owned(), secret))
-                .collect(),
-        )
+        let mut known = KnownKeys::default();
+        known.learn(&serde_json::json!({ "properties": {
+            "password": { "writeOnly": true }, "interval": {}, "url": {}, "tls": {}, "ca": {}, "backend": {},
+        } }));
+        known
     }
 
     #[test]
@@ -435,9 +356,13 @@ mod tests {
         }
     }
 
+    fn spot(start: usize, end: usize) -> Range<usize> {
+        start..end
+    }
+
     #[test]
     fn what_is_certain_overrules_what_is_guessed() {
         let text = "team = \"core\"\nx = \"abc\"";
-        assert_eq!(mask(text, &known(), &[18..23], &[7..13]), "team = \"core\"\nx = \"***\"");
+        assert_eq!(mask(text, &known(), &[spot(18, 23)], &[spot(7, 13)]), "team = \"core\"\nx = \"***\"");
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use toml::{Spanned, de::DeValue};
 
 use super::{
-    mask::names_a_secret,
+    known::names_a_secret,
     walk::{Twin, Walk},
 };
 
