@@ -7,7 +7,7 @@
 #![expect(clippy::cast_precision_loss, reason = "figures for people")]
 
 mod load;
-#[allow(dead_code, unused_imports, reason = "the measurements need only a part of it")]
+#[allow(dead_code, unused_imports, unused_macros, reason = "the measurements need only a part of it")]
 #[path = "../tests/support/mod.rs"]
 mod support;
 

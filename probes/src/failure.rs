@@ -401,7 +401,7 @@ impl WireFault {
         io::Error::new(io::ErrorKind::InvalidData, self)
     }
 
-    fn to_failure(self) -> Failure {
+    pub(crate) fn to_failure(self) -> Failure {
         match self {
             Self::Foreign { expected: Protocol::Tls, seen } => {
                 Failure::new(FailureKind::Tls, format!("the server speaks {seen} in plain text, not TLS, on this port"))

@@ -5,6 +5,7 @@
 //! `#[tokio::test]`: what needs a runtime brings its own thread ([`background`]). It holds no assertions about
 //! Probity, so that a demonstration can start the same servers; when something cannot be had, it panics and says why.
 
+pub(crate) mod actor;
 pub(crate) mod agent;
 pub(crate) mod alone;
 pub(crate) mod background;
