@@ -56,9 +56,15 @@ impl Walk<'_> {
                         (false, _) => {
                             self.hidden.push(item.span());
                             let near = probity_probes::address::nearest(name, ["file", "env"]).map(str::to_owned);
-                            let mistake = self.mistake(key.span(), format!("unknown key `{name}` in `{path}`"));
-                            mistake.label =
-                                near.map_or_else(|| "must be `file` or `env`".into(), |near| format!("did you mean `{near}`?"));
+                            // A key that resembles neither may be the secret itself.
+                            let (title, label) = match near {
+                                Some(near) => (format!("unknown key `{name}` in `{path}`"), format!("did you mean `{near}`?")),
+                                None => {
+                                    self.hidden.push(key.span());
+                                    (format!("unknown key in `{path}`"), "must be `file` or `env`".into())
+                                }
+                            };
+                            self.mistake(key.span(), title).label = label;
                             sound = false;
                         }
                     }
