@@ -3,7 +3,7 @@
 //! A server that is not installed is left out, aloud. Ctrl-C ends everything that was started.
 #![expect(clippy::expect_used, reason = "a demonstration says what it takes for granted")]
 
-#[allow(dead_code, unused_imports, reason = "the demonstration needs only a part of it")]
+#[allow(dead_code, unused_imports, unused_macros, reason = "the demonstration needs only a part of it")]
 mod support;
 
 use std::{

@@ -404,12 +404,12 @@ impl Run {
 
     /// A connection that our own end gave up, or that ends before the peer said anything, means more than a lost one.
     fn explain_loss(&self, phase: Phase, failure: &mut Failure) {
-        let connection = self.connections.last();
-        if let Some(fault) = connection.and_then(|connection| connection.tether.fault()) {
-            *failure = Failure { phase: Some(phase), ..fault.to_failure() };
+        let tether = self.connections.last().map(|connection| &connection.tether);
+        if let Some(fault) = tether.and_then(|tether| tether.fault()) {
+            *failure = Failure { phase: Some(phase), ..fault };
             return;
         }
-        let silent = phase == Phase::Connect || connection.is_some_and(|connection| connection.tether.is_silent());
+        let silent = phase == Phase::Connect || tether.is_some_and(|tether| tether.is_silent());
         let words = failure.server_message.take();
         match phase {
             Phase::Tls => {

@@ -13,6 +13,7 @@ pub(crate) const TIMEOUT: Duration = Duration::from_secs(3);
 pub(crate) const LATE: Duration = Duration::from_millis(100);
 
 /// A state that a server can be in, and what a run must make of it.
+#[allow(clippy::struct_field_names, reason = "a state's state is what people call it")]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct State {
     pub(crate) backend: &'static str,
@@ -70,6 +71,7 @@ impl Expected {
 }
 
 /// Declares states of a backend, each a constant, and all of them as `STATES`.
+#[allow(unused_macros, reason = "a bench declares none")]
 macro_rules! states {
     ($backend:literal: $($name:ident = $state:literal, $made:literal => $expected:expr;)*) => {
         $(pub(crate) const $name: $crate::support::truth::State =

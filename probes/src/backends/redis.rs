@@ -152,7 +152,7 @@ degraded = { memory = 0.9 }
         let opened = run
             .phase(Phase::Auth, async {
                 let (connection, driver) =
-                    MultiplexedConnection::new_with_config(&bare, stream, patience).await.map_err(failure)?;
+                    MultiplexedConnection::new_with_config(&bare, stream, patience).await.map_err(|error| failure(&error))?;
                 let mut session =
                     RedisSession { connection, _driver: Background::spawn(driver), sections: false, rejected_connections: None };
                 if let Some(login) = &login {
@@ -343,17 +343,17 @@ impl RedisSession {
     }
 
     async fn ask<T: FromRedisValue>(&mut self, question: &Cmd) -> Result<T, Failure> {
-        question.query_async(&mut self.connection).await.map_err(failure)
+        question.query_async(&mut self.connection).await.map_err(|error| failure(&error))
     }
 }
 
 /// From the library's error: the server's own prefix decides; a plain `ERR` is told apart by its text,
 /// which is part of the protocol and not translated.
-fn failure(error: RedisError) -> Failure {
+fn failure(error: &RedisError) -> Failure {
     match error.code() {
         Some(code) => refusal(code, error.detail().unwrap_or_default()),
-        None if error.is_io_error() || error.is_connection_dropped() => Failure::from_chain(&error, FailureKind::ConnectionLost),
-        None => Failure::from_chain(&error, FailureKind::Protocol),
+        None if error.is_io_error() || error.is_connection_dropped() => Failure::from_chain(error, FailureKind::ConnectionLost),
+        None => Failure::from_chain(error, FailureKind::Protocol),
     }
 }
 

@@ -21,7 +21,10 @@ use tokio::{
 };
 use tokio_rustls::client::TlsStream;
 
-use crate::{failure::WireFault, wire::sniff::Protocol};
+use crate::{
+    failure::{Failure, FailureKind, WireFault},
+    wire::sniff::Protocol,
+};
 
 /// How many bytes one run may read from one peer.
 pub(crate) const READ_LIMIT: u64 = 4 * 1024 * 1024;
@@ -41,6 +44,8 @@ pub(crate) struct Connection {
 pub(crate) struct Tether {
     left: AtomicU64,
     first: Mutex<First>,
+    /// What was wrong with what came in, for when a library only says that the connection is gone.
+    fault: Mutex<Option<Failure>>,
 }
 
 /// The first bytes of a conversation, and what they should belong to.
@@ -48,24 +53,17 @@ pub(crate) struct Tether {
 struct First {
     bytes: Vec<u8>,
     expected: Protocol,
-    /// What was wrong with them, or with their number.
-    fault: Option<WireFault>,
 }
 
 impl First {
     fn new(expected: Protocol) -> Self {
-        Self { bytes: Vec::new(), expected, fault: None }
-    }
-
-    fn find(&mut self, fault: WireFault) -> io::Error {
-        self.fault = Some(fault);
-        fault.into_io()
+        Self { bytes: Vec::new(), expected }
     }
 }
 
 impl Tether {
     fn new(expected: Protocol) -> Self {
-        Self { left: AtomicU64::new(READ_LIMIT), first: Mutex::new(First::new(expected)) }
+        Self { left: AtomicU64::new(READ_LIMIT), first: Mutex::new(First::new(expected)), fault: Mutex::default() }
     }
 
     fn first(&self) -> MutexGuard<'_, First> {
@@ -82,11 +80,6 @@ impl Tether {
         self.first().bytes.clone()
     }
 
-    /// What our own end found wrong with what came in: a library may make a mere lost connection of it.
-    pub(crate) fn fault(&self) -> Option<WireFault> {
-        self.first().fault
-    }
-
     /// A new run may read anew.
     pub(crate) fn refill(&self) {
         self.left.store(READ_LIMIT, Ordering::Relaxed);
@@ -97,11 +90,23 @@ impl Tether {
         self.left.load(Ordering::Relaxed) == READ_LIMIT && self.first().bytes.is_empty()
     }
 
+    /// Why reading ended, where it was more than an end.
+    pub(crate) fn fault(&self) -> Option<Failure> {
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn mourn(&self, error: &io::Error) {
+        let failure = Failure::from_io(error);
+        if matches!(failure.kind, FailureKind::Tls | FailureKind::Protocol) {
+            self.fault.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failure);
+        }
+    }
+
     /// Takes note of bytes that came in.
     fn account(&self, bytes: &[u8]) -> io::Result<()> {
         let before = self.left.load(Ordering::Relaxed);
         let Some(left) = before.checked_sub(bytes.len() as u64) else {
-            return Err(self.first().find(WireFault::TooLong { limit: READ_LIMIT }));
+            return Err(WireFault::TooLong { limit: READ_LIMIT }.into_io());
         };
         self.left.store(left, Ordering::Relaxed);
         let mut first = self.first();
@@ -114,7 +119,7 @@ impl Tether {
                 own => own.foreign(&first.bytes),
             };
             if let Some(seen) = foreign {
-                return Err(first.find(WireFault::Foreign { expected, seen }));
+                return Err(WireFault::Foreign { expected, seen }.into_io());
             }
         }
         Ok(())
@@ -270,6 +275,13 @@ impl Stream {
         }
     }
 
+    fn tether(&self) -> &Tether {
+        match self {
+            Self::Plain(wire) => &wire.tether,
+            Self::Tls(tls) => &tls.get_ref().0.tether,
+        }
+    }
+
     /// The protocol that was agreed on inside TLS.
     #[must_use]
     pub fn alpn(&self) -> Option<&[u8]> {
@@ -290,8 +302,13 @@ macro_rules! either {
 }
 
 impl AsyncRead for Stream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        either!(self, poll_read, cx, buf)
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.as_mut();
+        let read = either!(this, poll_read, cx, buf);
+        if let Poll::Ready(Err(error)) = &read {
+            self.tether().mourn(error);
+        }
+        read
     }
 }
 
