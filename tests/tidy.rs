@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Longest source file, without the tests at its end.
+/// Longest source file, without the tests at its end, and without the manual of a backend, which is a table for people.
 const LONGEST: usize = 600;
 
-/// Folders that are not ours, or not source.
+/// What is not ours.
 const SKIPPED: &[&str] = &["target", ".git"];
 
 fn root() -> &'static Path {
@@ -25,10 +25,12 @@ fn files(below: &str) -> Vec<PathBuf> {
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
             let path = entry.path();
-            let name = entry.file_name();
+            // In a worktree `.git` is a file.
+            if SKIPPED.iter().any(|skipped| entry.file_name() == *skipped) {
+                continue;
+            }
             if path.is_dir() {
-                let skipped = SKIPPED.iter().any(|skipped| name == *skipped);
-                folders.extend((!skipped).then_some(path));
+                folders.push(path);
             } else {
                 found.push(path.strip_prefix(root()).expect("it is below the root").to_owned());
             }
@@ -144,9 +146,9 @@ fn files_open_with_what_they_are_for_and_end_in_time() {
             if !text(&path).starts_with("//!") {
                 mistakes.push(format!("{} does not open with `//!`", path.display()));
             }
-            let lines = code(&path).lines().count();
+            let lines = code(&path).split("\nstatic MANUAL: Manual").next().unwrap_or_default().lines().count();
             if lines > LONGEST {
-                mistakes.push(format!("{} has {lines} lines without its tests; {LONGEST} is the most", path.display()));
+                mistakes.push(format!("{} has {lines} lines of code; {LONGEST} is the most", path.display()));
             }
         }
     }

@@ -158,7 +158,9 @@ fn two_hundred_runs_leave_nothing_behind() {
             eventually(Duration::from_secs(5), "the first tasks have ended", || (probe.tasks() == 0).then_some(()));
             let (held, workers) = (fds(own), threads(own));
             run(200);
-            (0..20).for_each(|_| drop(probe.dropped_after(brief)));
+            for _ in 0..20 {
+                probe.dropped_after(brief);
+            }
             eventually(Duration::from_secs(5), "the tasks have ended", || (probe.tasks() == 0).then_some(()));
             eventually(Duration::from_secs(5), "descriptors are given back", || (fds(own) <= held).then_some(()));
             assert!(threads(own) <= workers, "{kind}: {} threads, {workers} before", threads(own));
