@@ -314,7 +314,7 @@ impl Run {
     #[must_use]
     pub fn server_limit(&self) -> Duration {
         let whole = self.deadline.duration_since(self.started);
-        whole - (whole / 10).min(Duration::from_millis(200))
+        whole.saturating_sub((whole / 10).min(Duration::from_millis(200)))
     }
 
     /// The limit of a question that may hang although the server is well: its expiry is a finding, and the run goes on.

@@ -47,8 +47,8 @@ fn places(entry: &Entry, place: &str) -> Vec<Value> {
     let token = (entry.manual.title == "NATS").then(|| format!("://{SENTINEL}@"));
     for url in [Some(format!("://probe:{SENTINEL}@")), token].into_iter().flatten() {
         let mut keys = base.clone();
-        let bare = keys["url"].as_str().unwrap_or_default().replace("postgres@", "");
-        keys["url"] = bare.replacen("://", &url, 1).into();
+        let plain = keys["url"].as_str().unwrap_or_default().replace("postgres@", "");
+        keys["url"] = plain.replacen("://", &url, 1).into();
         found.push(keys);
     }
     for (key, property) in properties.iter().filter(|(_, property)| property.to_string().contains("\"writeOnly\":true")) {

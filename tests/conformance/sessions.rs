@@ -78,7 +78,7 @@ impl Play {
     }
 }
 
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 
 fn next_attempt(outcome: &Outcome) -> Option<i64> {
     match outcome.facts.get("next_attempt_in_seconds") {
@@ -140,7 +140,7 @@ fn a_session_is_renewed_when_it_is_old() {
 
 #[test]
 fn a_session_that_cannot_be_renewed_is_kept_and_told() {
-    let play = Play::new(Options { deep_interval: Duration::from_secs(3600), ..Options::default() });
+    let play = Play::new(Options { deep_interval: Duration::from_hours(1), ..Options::default() });
     play.well();
     play.later(5 * MINUTE);
     for kind in [FailureKind::Overload, FailureKind::ConnectRefused] {

@@ -91,7 +91,7 @@ fn it_works_as_the_first_process_of_a_container() {
     std::fs::write(&catalog, format!("[agent]\nlisten = \"{listen}\"\n{text}")).expect("a private folder");
     let binary = std::env::var("PROBITY_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_probity").to_owned());
     let outer = Launch::new("unshare", folder.path().join("log"))
-        .args(&["--pid", "--fork", "--kill-child", &binary, "--catalog"])
+        .args(["--pid", "--fork", "--kill-child", &binary, "--catalog"])
         .arg(&catalog)
         .start();
     let addr = listen.parse().expect("an address");

@@ -31,7 +31,7 @@ fn a_crash_is_not_ready_at_once_and_recovers_by_rise() {
     assert_eq!((&cache["status"], &cache["last_error"]["kind"]), (&"healthy".into(), &"connect_refused".into()));
     assert!(cache["failure"].is_null(), "a failure is of the current run only: {cache:#}");
 
-    let told: Vec<String> = agent.log().lines().filter(|line| line.contains("cache is ")).map(str::to_owned).collect();
+    let told: Vec<String> = agent.log().lines().filter(|line| line.contains("dependency=\"cache\"")).map(str::to_owned).collect();
     assert_eq!(told.len(), 3, "each transition is logged once: {told:#?}");
 }
 

@@ -49,7 +49,7 @@ impl Asked {
 
     /// Starts a run and drops it after a while; false when it ended by itself before.
     pub(crate) fn dropped_after(&self, patience: Duration) -> bool {
-        self.block_on(async { tokio::time::timeout(patience, self.prober.run(Duration::from_secs(60))).await.is_err() })
+        self.block_on(async { tokio::time::timeout(patience, self.prober.run(Duration::from_mins(1))).await.is_err() })
     }
 
     /// Waits for the loss of the warm session; false when `patience` ends first.

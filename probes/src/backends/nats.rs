@@ -1,7 +1,7 @@
-//! NATS and JetStream: `PING` answered by `PONG` on a live connection, `$JS.API.INFO` for JetStream.
+//! NATS and `JetStream`: `PING` answered by `PONG` on a live connection, `$JS.API.INFO` for `JetStream`.
 //!
 //! Only a live connection hears that its server goes into lame duck mode, and only `$JS.API.INFO` tells
-//! JetStream off from JetStream without a leader; `/healthz` stays green in both cases.
+//! `JetStream` off from `JetStream` without a leader; `/healthz` stays green in both cases.
 
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ pub struct NatsConfig {
     password: Option<Secret>,
     /// Token, instead of a user.
     token: Option<Secret>,
-    /// Seed of an NKey, instead of a user.
+    /// Seed of an `NKey`, instead of a user.
     nkey: Option<Secret>,
     /// Contents of a `.creds` file (JWT and seed), instead of a user.
     credentials: Option<Secret>,
@@ -64,7 +64,7 @@ pub struct NatsConfig {
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct NatsExpect {
-    /// JetStream must be there and have a leader.
+    /// `JetStream` must be there and have a leader.
     jetstream: bool,
     /// Servers that the cluster must have, as this one knows them.
     #[schemars(range(min = 1))]
@@ -75,7 +75,7 @@ pub struct NatsExpect {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct NatsDegraded {
-    /// Share of JetStream's memory, storage or streams in use.
+    /// Share of `JetStream`'s memory, storage or streams in use.
     #[schemars(range(min = 0.0, max = 1.0))]
     jetstream_usage: f64,
     /// Share of `max_connections` in use; needs `monitor`.
@@ -111,7 +111,7 @@ pub struct NatsSession {
     client: Client,
     link: Link,
     greeting: ServerInfo,
-    /// The account may not ask for JetStream; each further try would be a line in the server's log.
+    /// The account may not ask for `JetStream`; each further try would be a line in the server's log.
     denied: bool,
 }
 
@@ -264,7 +264,7 @@ impl Nats {
             .ignore_discovered_servers()
             .max_reconnects(1)
             .connection_timeout(run.remaining())
-            .ping_interval(Duration::from_secs(86_400))
+            .ping_interval(Duration::from_hours(24))
             .read_buffer_capacity(4096))
     }
 

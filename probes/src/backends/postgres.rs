@@ -1,4 +1,4 @@
-//! PostgreSQL and what speaks its protocol: `SELECT 1` on a warm session, one query for the rest.
+//! `PostgreSQL` and what speaks its protocol: `SELECT 1` on a warm session, one query for the rest.
 //!
 //! Everything goes by the simple protocol, which poolers understand, in read-only questions that need no
 //! privilege. Sessions end with Terminate, so that the server logs nothing.
@@ -30,7 +30,7 @@ use crate::{
     wire::{Background, dial::Target, sniff::Protocol, stream::Stream},
 };
 
-/// A PostgreSQL server.
+/// A `PostgreSQL` server.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PostgresConfig {
@@ -50,7 +50,7 @@ pub struct PostgresConfig {
     degraded: PostgresDegraded,
 }
 
-/// What must be true of a PostgreSQL server.
+/// What must be true of a `PostgreSQL` server.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PostgresExpect {
@@ -75,7 +75,7 @@ pub enum Role {
     Standby,
 }
 
-/// Limits above which a PostgreSQL server is degraded.
+/// Limits above which a `PostgreSQL` server is degraded.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PostgresDegraded {
@@ -92,7 +92,7 @@ impl Default for PostgresDegraded {
     }
 }
 
-/// Asks a PostgreSQL server.
+/// Asks a `PostgreSQL` server.
 pub struct Postgres {
     target: Target,
     credentials: Credentials,
@@ -345,7 +345,7 @@ fn sync_standbys(names: &str) -> i64 {
     counted.unwrap_or(i64::from(!names.is_empty()))
 }
 
-/// Asks for TLS in the protocol's own way (SSLRequest), and reads exactly the one byte of the answer.
+/// Asks for TLS in the protocol's own way (`SSLRequest`), and reads exactly the one byte of the answer.
 async fn request_tls(stream: &mut Stream) -> Result<(), Failure> {
     stream.write_all(&[0, 0, 0, 8, 4, 210, 22, 47]).await?;
     stream.flush().await?;

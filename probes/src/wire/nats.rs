@@ -33,6 +33,7 @@ const LINE_LIMIT: usize = 64 * 1024;
 const PAGE_LIMIT: usize = 1 << 20;
 
 /// What a server says of itself, as far as a probe wants to know.
+#[expect(clippy::struct_excessive_bools, reason = "the fields of the protocol's own document")]
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct ServerInfo {
@@ -385,6 +386,7 @@ pub(crate) struct ApiError {
 }
 
 /// Limits of an account; -1 is none.
+#[expect(clippy::struct_field_names, reason = "the fields of the protocol's own document")]
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Limits {
