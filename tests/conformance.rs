@@ -9,15 +9,11 @@ mod secrets;
 mod sessions;
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use probity_probes::{Entry, Options, Outcome, registry};
 use serde_json::Value;
 
 use crate::support::probe::Asked;
-
-/// How late a run may end on a busy machine.
-const LATE: Duration = Duration::from_millis(100);
 
 /// Every backend of this build.
 fn backends() -> impl Iterator<Item = (&'static str, Entry)> {

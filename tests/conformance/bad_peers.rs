@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use probity_probes::{Depth, FailureKind, FaultDomain, Options, Status};
 
-use super::{LATE, backends, probe, probe_with, words};
+use super::{backends, probe, probe_with, words};
 use crate::support::alone::alone;
+use crate::support::pace::late;
 use crate::support::procfs::{fds, rss, threads};
 use crate::support::{eventually, peers};
 
@@ -27,7 +28,7 @@ fn a_host_that_drops_packets_is_a_connect_timeout() {
         let (timeout, budget) = (Duration::from_millis(800), Duration::from_millis(400));
         let outcome = probe(kind, &entry, peer.addr()).run_within(timeout);
         assert_eq!(words(&outcome), ("connect_timeout", "connect", ""), "{kind}: {outcome:#?}");
-        assert!(outcome.duration >= budget && outcome.duration < budget + LATE, "{kind}: {:?}", outcome.duration);
+        assert!(outcome.duration >= budget && outcome.duration < budget + late(), "{kind}: {:?}", outcome.duration);
     }
 }
 
@@ -41,7 +42,7 @@ fn a_peer_that_never_answers_is_a_timeout_and_is_let_go() {
             let failure = outcome.failure.as_ref().map(|failure| (failure.kind, failure.fault_domain));
             assert_eq!(failure, Some((FailureKind::Timeout, FaultDomain::Backend)), "{kind}");
             assert!(matches!(words(&outcome).1, "auth" | "query"), "{kind}: {outcome:#?}");
-            assert!(outcome.duration >= timeout && outcome.duration < timeout + LATE, "{kind}: {:?}", outcome.duration);
+            assert!(outcome.duration >= timeout && outcome.duration < timeout + late(), "{kind}: {:?}", outcome.duration);
             assert!(!outcome.abandoned, "{kind}: it did not end by itself");
         }
         assert_eq!(peer.accepted(), 2, "{kind}");
@@ -133,7 +134,7 @@ fn a_flood_is_cut_off_with_bounded_memory() {
             let outcome = probe(kind, &entry, peer.addr()).run_within(timeout);
             let text = String::from_utf8_lossy(start);
             assert_eq!(outcome.status, Status::Unhealthy, "{kind}, {text:?}: {outcome:#?}");
-            assert!(outcome.duration < timeout + LATE && !outcome.abandoned, "{kind}, {text:?}: {outcome:#?}");
+            assert!(outcome.duration < timeout + late() && !outcome.abandoned, "{kind}, {text:?}: {outcome:#?}");
             eventually(Duration::from_secs(5), "the flood is closed", || (peer.open() == 0).then_some(()));
             let grown = rss(own).saturating_sub(before);
             assert!(grown < GROWTH, "{kind}, {text:?}: {grown} bytes more");

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use probity_probes::{FailureKind, Options, Phase, SessionKind, Status};
 
-use super::{LATE, words};
+use super::words;
 use crate::support::actor::{Act, Stage};
+use crate::support::pace::late;
 use crate::support::probe::Asked;
 use crate::support::{eventually, peers, scratch};
 
@@ -24,7 +25,7 @@ fn a_backend_that_blocks_its_thread_is_left_behind() {
         stage.next(call, Act::Block(Duration::from_secs(1)));
         let outcome = probe.run_within(SHORT);
         assert_eq!(words(&outcome), ("timeout", phase.as_str(), ""), "{call}");
-        assert!(outcome.abandoned && outcome.duration < SHORT + LATE, "{call}: {outcome:#?}");
+        assert!(outcome.abandoned && outcome.duration < SHORT + late(), "{call}: {outcome:#?}");
         // The next run waits for the one that still holds the probe, but not beyond its own deadline.
         let outcome = probe.run_within(Duration::from_millis(50));
         assert_eq!(outcome.failure.map(|failure| failure.kind), Some(FailureKind::Timeout), "{call}");
@@ -42,7 +43,7 @@ fn a_backend_that_hangs_is_cut() {
         stage.next(call, Act::Hang);
         let outcome = probe.run_within(SHORT);
         assert_eq!(words(&outcome), ("timeout", phase.as_str(), ""), "{call}");
-        assert!(!outcome.abandoned && outcome.duration < SHORT + LATE, "{call}: {outcome:#?}");
+        assert!(!outcome.abandoned && outcome.duration < SHORT + late(), "{call}: {outcome:#?}");
         let next = probe.run_within(SHORT);
         assert_eq!((next.status, next.session), (Status::Healthy, Some(SessionKind::Fresh)), "{call}");
     }
@@ -76,7 +77,7 @@ fn a_close_that_hangs_delays_nothing() {
     stage.next("ask", Act::Fail(FailureKind::Query));
     stage.next("close", Act::Hang);
     let outcome = probe.run();
-    assert!(outcome.duration < LATE, "{outcome:#?}");
+    assert!(outcome.duration < late(), "{outcome:#?}");
     eventually(Duration::from_secs(5), "it is given up", || (probe.tasks() == 0).then_some(()));
     assert_eq!(probe.run().failure, None);
     stage.next("close", Act::Hang);

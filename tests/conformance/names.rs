@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use probity_probes::wire::resolve::Resolver;
 use probity_probes::{Options, Phase, Status};
 
-use super::{LATE, backends, probe_with, words};
+use super::{backends, probe_with, words};
 use crate::support::dns::{Answer, DnsServer};
+use crate::support::pace::late;
 use crate::support::peers;
 
 fn asking(server: &DnsServer) -> Options {
@@ -40,7 +41,7 @@ fn a_silent_resolver_is_cut_at_its_budget() {
         for (timeout, budget) in [(3000, 1000), (300, 300)].map(|(a, b)| (Duration::from_millis(a), Duration::from_millis(b))) {
             let outcome = probe.run_within(timeout);
             assert_eq!(words(&outcome), ("dns", "resolve", "timeout"), "{kind}: {outcome:#?}");
-            assert!(outcome.duration >= budget && outcome.duration < budget + LATE, "{kind}: {:?}", outcome.duration);
+            assert!(outcome.duration >= budget && outcome.duration < budget + late(), "{kind}: {:?}", outcome.duration);
         }
     }
 }

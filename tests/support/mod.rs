@@ -12,6 +12,7 @@ pub(crate) mod background;
 pub(crate) mod dns;
 pub(crate) mod fault;
 pub(crate) mod http;
+pub(crate) mod pace;
 pub(crate) mod peers;
 pub(crate) mod probe;
 pub(crate) mod process;

@@ -7,6 +7,8 @@ use std::time::Duration;
 use probity_probes::{Options, Outcome, Probe, Prober, find};
 use serde_json::Value;
 
+use super::pace::late;
+
 /// A probe on a runtime of its own, so that plain and async tests can use it alike.
 pub(crate) struct Asked {
     /// `None` only while it is dropped.
@@ -30,6 +32,8 @@ impl Asked {
     pub(crate) fn of(probe: Arc<dyn Probe>) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
         let prober = Prober::new(probe, runtime.handle().clone());
+        // From now on the machine's own pace is measured.
+        let _ = late();
         Self { runtime: Some(runtime), prober }
     }
 

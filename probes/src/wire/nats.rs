@@ -329,6 +329,8 @@ impl Ear {
             match piece {
                 Piece::Payload(payload) => passed.extend_from_slice(payload),
                 Piece::Line(line) if self.note(&line) => passed.extend(line),
+                // The server ends the connection behind an error; its words are not for the library, which logs them.
+                Piece::Line(_) if lock(&self.heard).error.is_some() => return Err(io::ErrorKind::ConnectionAborted.into()),
                 Piece::Line(_) => {}
             }
         }
@@ -348,13 +350,16 @@ impl Ear {
                     return false;
                 }
             }
-            "-ERR" => match error_text(text).map(str::to_owned) {
-                Some(error) if error.to_ascii_lowercase().starts_with("permissions violation") => {
-                    lock(&self.heard).refused = Some(error);
-                    self.refusal.notify_one();
+            "-ERR" => {
+                match error_text(text).map(str::to_owned) {
+                    Some(error) if error.to_ascii_lowercase().starts_with("permissions violation") => {
+                        lock(&self.heard).refused = Some(error);
+                        self.refusal.notify_one();
+                    }
+                    error => lock(&self.heard).error = error,
                 }
-                error => lock(&self.heard).error = error,
-            },
+                return false;
+            }
             "INFO" => lock(&self.heard).info = serde_json::from_str(arguments).ok(),
             _ => {}
         }
@@ -471,12 +476,19 @@ mod tests {
 
     #[test]
     fn a_payload_is_never_taken_for_an_operation() {
-        let bytes = b"MSG a.b 1 6\r\nPONG\r\n\r\n-ERR 'Stale Connection'\r\nINFO {\"ldm\":true}\r\n";
+        let bytes = b"MSG a.b 1 6\r\nPONG\r\n\r\n-ERR 'Permissions Violation for x'\r\nINFO {\"ldm\":true}\r\n";
         for (passed, heard) in hear(bytes, &[true]) {
-            assert_eq!(passed, bytes);
-            assert_eq!((heard.pings.len(), heard.error.as_deref()), (1, Some("Stale Connection")));
+            assert_eq!(passed, b"MSG a.b 1 6\r\nPONG\r\n\r\nINFO {\"ldm\":true}\r\n");
+            assert_eq!((heard.pings.len(), heard.refused.as_deref()), (1, Some("Permissions Violation for x")));
             assert!(heard.info.is_some_and(|info| info.ldm));
         }
+    }
+
+    #[test]
+    fn an_error_ends_the_link_and_is_kept() {
+        let mut ear = Ear::new(Arc::default(), Arc::default());
+        assert!(ear.hear(b"PONG\r\n-ERR 'Stale Connection'\r\n").is_err());
+        assert_eq!(lock(&ear.heard).error.as_deref(), Some("Stale Connection"));
     }
 
     #[test]
