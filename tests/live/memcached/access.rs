@@ -38,7 +38,7 @@ certificate_tests! { Secured {
 } }
 
 /// A catalog entry for a server with TLS.
-fn secured(addr: SocketAddr, tls: Json) -> Json {
+fn secured(addr: SocketAddr, tls: &Json) -> Json {
     json!({ "url": format!("memcached+tls://{addr}"), "tls": tls })
 }
 
@@ -98,6 +98,6 @@ fn tls_and_plain_text_are_told_apart() {
     let outcome = probe(&server, json!({})).run();
     check(&TLS_PORT, &outcome);
     assert!(outcome.failure.is_some_and(|failure| failure.remedy.contains("TLS")));
-    let outcome = Asked::new("memcached", secured(shared().addr(), json!({ "ca": Ca::shared().certificate() }))).run();
+    let outcome = Asked::new("memcached", secured(shared().addr(), &json!({ "ca": Ca::shared().certificate() }))).run();
     check(&PLAIN_PORT, &outcome);
 }

@@ -38,7 +38,7 @@ certificate_tests! { Secured {
 } }
 
 /// A catalog entry for a broker at its TLS port.
-fn secured(addr: SocketAddr, tls: Json) -> Json {
+fn secured(addr: SocketAddr, tls: &Json) -> Json {
     json!({ "url": format!("mqtts://{addr}"), "tls": tls })
 }
 
@@ -80,9 +80,9 @@ fn a_client_certificate_says_who_we_are() {
     let server = Mosquitto::builder().tls().mutual().start();
     let client = Ca::shared().issue(&Leaf::client(USER));
     let tls = json!({ "ca": Ca::shared().certificate(), "cert": client.certificate, "key": client.key });
-    check(&CERTIFIED, &Asked::new("mqtt", secured(server.tls_addr(), tls)).run());
+    check(&CERTIFIED, &Asked::new("mqtt", secured(server.tls_addr(), &tls)).run());
     let without = json!({ "ca": Ca::shared().certificate() });
-    let outcome = Asked::new("mqtt", secured(server.tls_addr(), without)).run();
+    let outcome = Asked::new("mqtt", secured(server.tls_addr(), &without)).run();
     check(&UNCERTIFIED, &outcome);
     assert_eq!(code(&outcome), Some("client_cert"));
 }
@@ -94,7 +94,7 @@ fn tls_and_plain_text_are_told_apart() {
     }
     let server = Mosquitto::builder().tls().start();
     let ca = json!({ "ca": Ca::shared().certificate() });
-    check(&PLAIN_PORT, &Asked::new("mqtt", secured(server.addr(), ca)).run());
+    check(&PLAIN_PORT, &Asked::new("mqtt", secured(server.addr(), &ca)).run());
     // It just closes, as it does when it is full.
     let outcome = Asked::new("mqtt", entry(server.tls_addr(), json!({}))).run();
     check(&TLS_PORT, &outcome);

@@ -48,7 +48,7 @@ certificate_tests! { Secured {
 } }
 
 /// A catalog entry for a broker at its TLS port.
-fn secured(addr: SocketAddr, tls: Json) -> Json {
+fn secured(addr: SocketAddr, tls: &Json) -> Json {
     entry(addr, json!({ "url": format!("amqps://{addr}"), "tls": tls }))
 }
 
@@ -160,7 +160,7 @@ fn certificates_say_who_we_are() {
         return;
     }
     let addr = shared().tls_addr();
-    let outcome = Asked::new("rabbitmq", secured(addr, json!({ "ca": Ca::shared().certificate() }))).run();
+    let outcome = Asked::new("rabbitmq", secured(addr, &json!({ "ca": Ca::shared().certificate() }))).run();
     check(&SECURED, &outcome);
     assert_eq!(fact(&outcome, "tls_version"), "1.3");
     let external = |by: &Ca, user: &str| {
@@ -183,5 +183,5 @@ fn tls_and_plain_text_are_told_apart() {
     let outcome = Asked::new("rabbitmq", entry(shared().tls_addr(), json!({}))).run();
     check(&TLS_PORT, &outcome);
     let ca = json!({ "ca": Ca::shared().certificate() });
-    check(&PLAIN_PORT, &Asked::new("rabbitmq", secured(shared().addr(), ca)).run());
+    check(&PLAIN_PORT, &Asked::new("rabbitmq", secured(shared().addr(), &ca)).run());
 }
