@@ -17,6 +17,7 @@ pub(crate) mod procfs;
 pub(crate) mod scratch;
 pub(crate) mod servers;
 pub(crate) mod tls;
+pub(crate) mod truth;
 
 pub(crate) use scratch::{free_port, scratch};
 
