@@ -40,7 +40,7 @@ unit: ## The four rings of tests
 bench: ## Measure what the README quotes, on an optimised build
 	@tests/setup.sh demo
 	cargo build --quiet --profile dist --bin probity
-	cargo bench --bench agent
+	cargo bench --quiet --profile dev --bench agent
 
 build: ## An optimised binary for this machine: target/release/probity
 	@tests/setup.sh build

@@ -1,2 +1,7 @@
-//! .
-fn main() {}
+//! The agent: arguments, run, exit code.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    probity::commands::run(probity::lifecycle::run)
+}

@@ -1,8 +1,8 @@
 //! `make bench`: what the README quotes, measured on the optimised agent against real servers on loopback.
 //!
-//! Not a unit test: nothing fails here when the machine is busy. Each row says what was measured and the bar
+//! The harness itself needs no optimisation. Not a unit test: nothing fails here when the machine is busy. Each row says what was measured and the bar
 //! it is held against, so that a missed one is seen. Name a part of a row to measure only that:
-//! `cargo bench --bench agent -- memory`.
+//! `cargo bench --profile dev --bench agent -- memory`.
 #![expect(clippy::expect_used, reason = "a measurement says what it takes for granted")]
 #![expect(clippy::cast_precision_loss, reason = "figures for people")]
 

@@ -8,8 +8,10 @@ mod support;
 
 use std::{
     fmt::Write as _,
+    fs::Permissions,
     io::{self, Write as _},
     net::{Ipv4Addr, TcpListener},
+    os::unix::fs::PermissionsExt,
     path::PathBuf,
     process::{Command, ExitCode},
 };
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
     let folder = support::scratch();
     let password = folder.path().join("password");
     std::fs::write(&password, PASSWORD).expect("the folder was made a moment ago");
+    std::fs::set_permissions(&password, Permissions::from_mode(0o600)).expect("it is our own file");
     let secret = format!("password = {{ file = \"{}\" }}", password.display());
     println!("Starting real servers on loopback:");
     let parts: Vec<Part> = [("http", website as fn(&str) -> Part), ("nats", events), ("postgres", orders), ("redis", cache)]

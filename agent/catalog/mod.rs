@@ -1,3 +1,219 @@
-//! From a file to a plan.
+//! From a file to a plan. A wrong catalog never starts half: every mistake is found in one go, each
+//! with its place, and none of the lines that are shown has a secret in it.
 
+mod build;
+mod expand;
+mod file;
+mod keys;
+mod known;
+mod mask;
+mod mistake;
 pub mod plan;
+mod rules;
+mod scalar;
+pub mod schema;
+mod secrets;
+mod source;
+mod unsupported;
+mod walk;
+
+use std::{collections::BTreeMap, path::Path};
+
+use probity_probes::{Entry, find, registry};
+use serde_json::Value;
+use toml::de::DeValue;
+
+pub use self::mistake::Mistakes;
+use self::{
+    build::{Defaults, Draft, bad_name},
+    expand::Environment,
+    file::{Document, Section},
+    keys::AgentKeys,
+    known::KnownKeys,
+    mistake::{Mistake, Shown},
+    plan::{DependencyPlan, Plan, Readiness},
+    source::{File, Place},
+    unsupported::Where,
+    walk::Walk,
+};
+
+/// Where the catalog is unless told otherwise.
+pub const DEFAULT_PATH: &str = "probe-catalog.toml";
+
+/// Where the agent listens unless told otherwise.
+#[must_use]
+pub fn default_listen() -> std::net::SocketAddr {
+    AgentKeys::default().listen
+}
+
+/// Reads a catalog, a file or a folder, and builds everything in it.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn load(source: &Path) -> Result<Plan, Mistakes> {
+    load_with(source, &|name| std::env::var(name).ok())
+}
+
+/// Like [`load`], with an environment of the caller's.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn load_with(source: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result<Plan, Mistakes> {
+    let files = source::read(source).map_err(|mistakes| Mistakes::new(Vec::new(), mistakes))?;
+    Loader::new(&files, environment).load()
+}
+
+/// What is known while a catalog is read.
+struct Loader<'a> {
+    files: &'a [File],
+    environment: Environment<'a>,
+    schemas: BTreeMap<&'static str, Value>,
+    mistakes: Vec<Mistake>,
+    warnings: Vec<String>,
+    hidden: Vec<Place>,
+    cleared: Vec<Place>,
+}
+
+impl<'a> Loader<'a> {
+    fn new(files: &'a [File], environment: Environment<'a>) -> Self {
+        let schemas = registry().iter().filter_map(|row| Some((row.kind, schema::entry(&row.entry?)))).collect();
+        Self { files, environment, schemas, mistakes: Vec::new(), warnings: Vec::new(), hidden: Vec::new(), cleared: Vec::new() }
+    }
+
+    fn load(mut self) -> Result<Plan, Mistakes> {
+        let mut document = Document::parse(self.files);
+        let keys = self.agent(document.agent.as_ref());
+        let defaults = self.defaults(document.defaults.as_ref());
+        let mut dependencies = Vec::new();
+        for section in &document.dependencies {
+            dependencies.extend(self.dependency(section, &keys, &defaults, document.is_broken()));
+        }
+        let mut mistakes = std::mem::take(&mut document.mistakes);
+        mistakes.extend(self.mistakes.drain(..).filter(|mistake| !document.is_doubtful(mistake)));
+        if document.dependencies.is_empty() && mistakes.is_empty() {
+            let path = self.files.first().map(|file| file.path.display().to_string()).unwrap_or_default();
+            let mistake = Mistake::general(format!("{path} declares no dependency"));
+            mistakes.push(mistake.help("add at least one [dependencies.NAME]"));
+        }
+        if !mistakes.is_empty() {
+            return Err(Mistakes::new(self.shown(), mistakes));
+        }
+        Ok(Plan { agent: build::agent(&keys), dependencies, warnings: self.warnings })
+    }
+
+    fn agent(&mut self, section: Option<&Section<'_>>) -> AgentKeys {
+        let Some(section) = section else { return AgentKeys::default() };
+        let mut walk = self.walk(section, Where::Agent);
+        let twin = walk.table(&section.table, &schema::agent(), section.header.clone(), "");
+        self.absorb(walk, "[agent]");
+        let header = Place::new(section.file, section.header.clone());
+        match twin.map(|twin| build::read(twin.value, header)) {
+            Some(Ok(keys)) => keys,
+            Some(Err(mistake)) => {
+                self.mistakes.push(mistake);
+                AgentKeys::default()
+            }
+            // Other tables are still looked at; what depends on this switch must not pile up.
+            None => AgentKeys { allow_literal_secrets: says_yes(section, "allow_literal_secrets"), ..AgentKeys::default() },
+        }
+    }
+
+    fn defaults<'s>(&mut self, section: Option<&'s Section<'s>>) -> Defaults<'s> {
+        let Some(section) = section else { return Defaults::new(None, &Value::Null) };
+        let mut walk = self.walk(section, Where::Dependency);
+        let twin = walk.sound_part(&section.table, &schema::common(), section.header.clone(), "");
+        self.absorb(walk, "[defaults]");
+        Defaults::new(Some(section), &twin.value)
+    }
+
+    fn dependency(
+        &mut self,
+        section: &Section<'_>,
+        keys: &AgentKeys,
+        defaults: &Defaults<'_>,
+        broken: bool,
+    ) -> Option<DependencyPlan> {
+        let mut walk = self.walk(section, Where::Dependency);
+        walk.allow_literal_secrets = keys.allow_literal_secrets;
+        walk.strict_secret_files = keys.strict_secret_files;
+        if bad_name(&section.name) {
+            walk.mistake(section.header.clone(), format!("`{}` cannot be the name of a dependency", section.name)).help =
+                Some("up to 63 of a-z, 0-9, `.`, `_` and `-`, starting with a letter or a digit".into());
+        }
+        let plan = self.planned(section, defaults, keys.readiness, broken, &mut walk);
+        self.absorb(walk, &section.name);
+        plan
+    }
+
+    fn planned(
+        &self,
+        section: &Section<'_>,
+        defaults: &Defaults<'_>,
+        readiness: Readiness,
+        broken: bool,
+        walk: &mut Walk<'_>,
+    ) -> Option<DependencyPlan> {
+        let (kind, entry) = backend(section, walk)?;
+        let schema = self.schemas.get(kind)?;
+        let twin = walk.sound_part(&section.table, schema, section.header.clone(), "");
+        if broken {
+            return None;
+        }
+        Draft { section, entry, kind, schema, twin, defaults, readiness }.build(walk)
+    }
+
+    fn walk(&self, section: &Section<'_>, words: Where) -> Walk<'a> {
+        let source = self.files.get(section.file).map_or("", |file| file.text.as_str());
+        Walk::new(section.file, source, self.environment, words)
+    }
+
+    fn absorb(&mut self, walk: Walk<'_>, name: &str) {
+        self.mistakes.extend(walk.mistakes);
+        self.warnings.extend(walk.warnings.into_iter().map(|warning| format!("{name}: {warning}")));
+        let place = |span| Place::new(walk.file, span);
+        self.hidden.extend(walk.hidden.into_iter().map(place));
+        self.cleared.extend(walk.cleared.into_iter().map(place));
+    }
+
+    /// The files as they may be shown.
+    fn shown(&self) -> Vec<Shown> {
+        let mut known = KnownKeys::default();
+        known.learn(&schema::catalog());
+        self.schemas.values().for_each(|schema| known.learn(schema));
+        let of = |places: &[Place], file: usize| -> Vec<_> {
+            places.iter().filter(|place| place.file == file).map(|place| place.start..place.end).collect()
+        };
+        let mask = |(index, file): (usize, &File)| Shown {
+            path: file.path.clone(),
+            text: mask::mask(&file.text, &known, &of(&self.hidden, index), &of(&self.cleared, index)),
+        };
+        self.files.iter().enumerate().map(mask).collect()
+    }
+}
+
+/// The backend of a dependency; without one, its keys cannot be judged.
+fn backend(section: &Section<'_>, walk: &mut Walk<'_>) -> Option<(&'static str, &'static Entry)> {
+    let Some(item) = build::get(&section.table, "backend") else {
+        walk.mistake(section.header.clone(), format!("`{}` has no backend", section.name)).label =
+            "needs `backend = \"…\"`".into();
+        return None;
+    };
+    let DeValue::String(raw) = item.get_ref() else {
+        walk.mistake(item.span(), "`backend` must be a text in quotes");
+        return None;
+    };
+    let word = walk.expand(raw, item.span())?.text;
+    walk.cleared.push(item.span());
+    match find(&word) {
+        Ok(entry) => registry().iter().find(|row| row.kind == word).map(|row| (row.kind, entry)),
+        Err(title) => {
+            walk.mistake(item.span(), title);
+            None
+        }
+    }
+}
+
+/// Whether a switch is on, in a table that is wrong elsewhere.
+fn says_yes(section: &Section<'_>, name: &str) -> bool {
+    build::get(&section.table, name).is_some_and(|item| matches!(item.get_ref(), DeValue::Boolean(true)))
+}

@@ -297,6 +297,15 @@ impl Failure {
         }
     }
 
+    /// The server was not content with our client certificate, or with there being none.
+    pub(crate) fn client_certificate(words: impl Into<String>) -> Self {
+        Self::new(FailureKind::Tls, "the server does not accept our client certificate, or wants one")
+            .with_code("client_cert")
+            .with_remedy("Set `tls.cert` and `tls.key` to a certificate that the server's CA has signed.")
+            .with_words(words)
+            .with_domain(FaultDomain::Probe)
+    }
+
     /// From an error of the TLS stack.
     #[must_use]
     pub fn from_tls(error: &rustls::Error) -> Self {
@@ -311,8 +320,11 @@ impl Failure {
                     tls("not_yet_valid", "the server's certificate is not valid yet")
                         .with_remedy("Check the clocks of both machines, then the certificate.")
                 }
-                Cert::UnknownIssuer => tls("untrusted", "the server's certificate is signed by an unknown authority")
-                    .with_remedy("Name the issuing CA in `tls.ca`, or have the server send its whole chain."),
+                // The signature is bad when an authority of the same name has another key.
+                Cert::UnknownIssuer | Cert::BadSignature => {
+                    tls("untrusted", "the server's certificate is not signed by a trusted authority")
+                        .with_remedy("Name the issuing CA in `tls.ca`, or have the server send its whole chain.")
+                }
                 Cert::NotValidForName | Cert::NotValidForNameContext { .. } => {
                     tls("hostname", "the server's certificate is for another host name")
                         .with_remedy("Use the name that the certificate carries, or set `tls.server_name` to it.")
@@ -330,10 +342,7 @@ impl Failure {
                 | Alert::AccessDenied
                 | Alert::DecryptError
                 | Alert::CertificateRequired),
-            ) => tls("client_cert", "the server does not accept our client certificate, or wants one")
-                .with_remedy("Set `tls.cert` and `tls.key` to a certificate that the server's CA has signed.")
-                .with_words(format!("TLS alert {alert:?}"))
-                .with_domain(FaultDomain::Probe),
+            ) => Self::client_certificate(format!("TLS alert {alert:?}")),
             rustls::Error::AlertReceived(alert) => {
                 tls("negotiation", "the server refused the TLS handshake").with_words(format!("TLS alert {alert:?}"))
             }

@@ -323,11 +323,6 @@ impl Run {
         Duration::from_secs(1).min(self.remaining() / 2)
     }
 
-    /// The first bytes of the newest connection, or the first since its TLS was to begin.
-    pub(crate) fn first_bytes(&self) -> Vec<u8> {
-        self.connections.last().map(|connection| connection.tether.first_bytes()).unwrap_or_default()
-    }
-
     /// Does one step under the deadline, times it and stamps its failure.
     ///
     /// # Errors
@@ -431,6 +426,13 @@ impl Run {
         failure.server_message = words;
     }
 
+    /// The first bytes that the peer of the last dial sent, or the first since its TLS was to begin, at most 64: for
+    /// refusals that a library does not hand on.
+    #[must_use]
+    pub fn first_bytes(&self) -> Vec<u8> {
+        self.connections.last().map(|connection| connection.tether.first_bytes()).unwrap_or_default()
+    }
+
     /// The present value of a secret. From now on it is removed from every text of this run, and a
     /// change of its file leads to a fresh session.
     ///
@@ -508,6 +510,8 @@ pub(crate) fn overdue(phase: Phase) -> Failure {
     match phase {
         Phase::Resolve => Failure::new(FailureKind::Dns, "the resolver did not answer in time").with_code("timeout"),
         Phase::Connect => Failure::new(FailureKind::ConnectTimeout, "the connection was not accepted in time"),
+        Phase::Tls => Failure::new(FailureKind::Timeout, "no answer within the deadline (timeout in tls)")
+            .with_remedy("The port may expect plain text; otherwise the server hangs: look for overload or a stopped process."),
         _ => Failure::new(FailureKind::Timeout, format!("no answer within the deadline (timeout in {phase})")),
     }
 }

@@ -6,14 +6,21 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use rustls::{
     ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    client::{
+        ResolvesClientCert,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
     crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
+    sign::CertifiedKey,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -69,8 +76,8 @@ impl TlsConfig {
         })
     }
 
-    /// Reads the files and builds what rustls needs.
-    pub(crate) fn client(&self, alpn: &[&[u8]]) -> Result<Arc<ClientConfig>, Failure> {
+    /// Reads the files and builds what rustls needs; `unmet` learns of a wish for a certificate that we do not have.
+    pub(crate) fn client(&self, alpn: &[&[u8]], unmet: &Arc<UnmetWish>) -> Result<Arc<ClientConfig>, Failure> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
@@ -87,12 +94,33 @@ impl TlsConfig {
             (Some(cert), Some(key)) => trusting
                 .with_client_auth_cert(read_chain(cert)?, read_key(key)?)
                 .map_err(|error| unusable(cert, "client certificate", &error.to_string()))?,
-            _ => trusting.with_no_client_auth(),
+            _ => trusting.with_client_cert_resolver(Arc::clone(unmet) as _),
         };
         // Every fresh session proves the whole handshake; a resumed one would skip the certificates.
         config.resumption = rustls::client::Resumption::disabled();
         config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
         Ok(Arc::new(config))
+    }
+}
+
+/// Whether the server asked for a client certificate, where there is none. In TLS 1.2 its refusal does not say so.
+#[derive(Debug, Default)]
+pub(crate) struct UnmetWish(AtomicBool);
+
+impl UnmetWish {
+    pub(crate) fn was_made(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl ResolvesClientCert for UnmetWish {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.0.store(true, Ordering::Relaxed);
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        false
     }
 }
 

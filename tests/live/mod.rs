@@ -1,3 +1,30 @@
 //! Real servers, well and sick: started here, on free ports, in private folders.
 
+mod faults;
+mod http;
+mod nats;
+mod postgres;
 mod redis;
+mod tls;
+
+use crate::support::truth::State;
+
+/// Every state that is made and decided here: the rows of the truth table.
+pub(crate) fn states() -> Vec<State> {
+    [http::STATES, nats::STATES, postgres::STATES, redis::STATES]
+        .concat()
+        .into_iter()
+        .flatten()
+        .copied()
+        .chain(faults::states())
+        .chain(tls::states())
+        .collect()
+}
+
+#[test]
+fn every_state_is_told_once() {
+    let mut told: Vec<_> = states().iter().map(|state| (state.backend, state.state)).collect();
+    told.sort_unstable();
+    let twice = told.windows(2).find(|pair| pair[0] == pair[1]);
+    assert_eq!(twice, None, "the state has two rows");
+}

@@ -1,33 +1,67 @@
 //! Redis 7, well and sick.
 
+mod access;
+mod faults;
+mod replication;
+mod serving;
+mod sessions;
+mod tls;
+
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use probity_probes::{FailureKind, Status};
-use serde_json::json;
+use probity_probes::{Options, Outcome, Value};
+use serde_json::{Value as Json, json};
 
-use crate::support::{probe::Asked, require, servers};
+use crate::support::eventually;
+use crate::support::probe::Asked;
+use crate::support::servers::redis::Redis;
+use crate::support::truth::{State, check};
 
-#[test]
-fn a_server_that_is_well_is_healthy() {
-    if !require("redis") {
-        return;
+pub(crate) const STATES: &[&[State]] = &[access::STATES, replication::STATES, serving::STATES, sessions::STATES, tls::STATES];
+
+/// How long something that is under way may take on a busy machine.
+const SOON: Duration = Duration::from_secs(20);
+
+/// A catalog entry for a server without a password, with more keys.
+fn entry(addr: SocketAddr, keys: Json) -> Json {
+    let mut entry = json!({ "url": format!("redis://{addr}") });
+    if let (Some(entry), Json::Object(keys)) = (entry.as_object_mut(), keys) {
+        entry.extend(keys);
     }
-    let server = servers::redis::shared();
-    let probe = Asked::new("redis", json!({ "url": format!("redis://{}", server.addr()), "password": servers::PASSWORD }));
-    let outcome = probe.run();
-    assert_eq!((outcome.status, &outcome.failure), (Status::Healthy, &None));
+    entry
 }
 
-#[test]
-fn the_end_of_the_server_is_noticed_at_once() {
-    if !require("redis") {
-        return;
-    }
-    let server = servers::redis::Redis::builder().start();
-    let probe = Asked::new("redis", json!({ "url": format!("redis://{}", server.addr()) }));
-    assert_eq!(probe.run().status, Status::Healthy);
-    server.process().kill9();
-    assert!(probe.lost_within(Duration::from_secs(1)), "the loss of the session was not noticed");
-    let outcome = probe.run();
-    assert_eq!(outcome.failure.map(|failure| failure.kind), Some(FailureKind::ConnectRefused));
+/// A probe of a server, with more keys in its entry.
+fn probe(server: &Redis, keys: Json) -> Asked {
+    Asked::new("redis", entry(server.addr(), keys))
+}
+
+/// A probe that opens a fresh session in every run beside the warm one.
+fn always_renewing(server: &Redis) -> Asked {
+    Asked::with("redis", entry(server.addr(), json!({})), Options { fresh_every: Duration::ZERO, ..Options::default() })
+}
+
+/// One fresh run against a server, held against a state.
+#[track_caller]
+fn expect(state: &State, server: &Redis, keys: Json) -> Outcome {
+    let outcome = probe(server, keys).run();
+    check(state, &outcome);
+    outcome
+}
+
+/// The server's own code in a failure.
+fn code(outcome: &Outcome) -> Option<&str> {
+    outcome.failure.as_ref()?.code.as_deref()
+}
+
+/// A fact as text.
+fn fact(outcome: &Outcome, name: &str) -> String {
+    outcome.facts.get(name).map(Value::to_string).unwrap_or_default()
+}
+
+/// Waits until `INFO` says this.
+#[track_caller]
+fn until_info_says(server: &Redis, line: &str) {
+    eventually(SOON, line, || server.command(&["INFO"]).contains(line).then_some(()));
 }

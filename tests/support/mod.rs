@@ -6,6 +6,7 @@
 //! Probity, so that a demonstration can start the same servers; when something cannot be had, it panics and says why.
 
 pub(crate) mod agent;
+pub(crate) mod alone;
 pub(crate) mod background;
 pub(crate) mod dns;
 pub(crate) mod fault;
@@ -17,6 +18,7 @@ pub(crate) mod procfs;
 pub(crate) mod scratch;
 pub(crate) mod servers;
 pub(crate) mod tls;
+pub(crate) mod tls_front;
 pub(crate) mod truth;
 
 pub(crate) use scratch::{free_port, scratch};

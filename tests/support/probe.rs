@@ -41,6 +41,11 @@ impl Asked {
         self.block_on(async { tokio::time::timeout(patience, self.prober.lost()).await.is_ok() })
     }
 
+    /// Tasks on the runtime of the probe that have not ended.
+    pub(crate) fn tasks(&self) -> usize {
+        self.runtime.as_ref().map_or(0, |runtime| runtime.metrics().num_alive_tasks())
+    }
+
     /// Ends the session politely.
     pub(crate) fn close(&self) {
         self.block_on(self.prober.close());

@@ -520,6 +520,12 @@ static MANUAL: Manual = Manual {
             remedy: "Allow the probe's account or address to read this page.",
         },
         CodeRow {
+            code: "400",
+            kind: FailureKind::Query,
+            message: "the server refused the request (400)",
+            remedy: "Check method, path and headers of the entry; a port that expects TLS answers plain text like this, too.",
+        },
+        CodeRow {
             code: "404",
             kind: FailureKind::Config,
             message: "the server has no such page (404)",

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use crate::{
     address::{Address, Credentials, checked},
     backend::{Backend, ConfigError},
-    failure::{Failure, FailureKind},
+    failure::{Failure, FailureKind, FaultDomain},
     finding::Finding,
     manual::{CodeRow, FactRow, FindingRow, LevelRow, Manual},
     run::{Phase, Run},
@@ -33,6 +33,7 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub struct NatsConfig {
     /// `nats://[user@]host[:4222]`; `tls://` for TLS. A user without a password is a token.
+    #[schemars(extend("x-user-is-secret" = true))]
     url: Address,
     /// User name, if it is not in the URL.
     username: Option<String>,
@@ -179,7 +180,10 @@ url = "nats://localhost:4222"
         if self.target.upgrade {
             stream = self.upgrade(stream, &greeting, run).await?;
         } else if self.target.tls.is_none() && greeting.info.tls_required {
-            return Err(Failure::server("Secure Connection - TLS Required", ""));
+            return Err(Failure::new(FailureKind::Tls, "the server requires TLS")
+                .with_code("tls_expected")
+                .with_remedy("Use `tls://`.")
+                .with_domain(FaultDomain::Probe));
         }
         let info = greeting.info.clone();
         run.fact("server_name", info.server_name.as_str());

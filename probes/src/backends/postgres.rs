@@ -212,11 +212,13 @@ const DEEP: &str = "SELECT pg_is_in_recovery() AS in_recovery, current_setting('
      (SELECT sum(numbackends) FROM pg_stat_database) AS connections";
 
 /// The lag is 0 when everything received is replayed: otherwise an idle primary would show an ever-growing one.
+/// A standby that has not replayed a commit since it started is behind for at least as long as it runs.
 const STANDBY: &str = "SELECT pg_is_wal_replay_paused() AS paused, \
      greatest(0, pg_wal_lsn_diff(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())) AS lag_bytes, \
      CASE WHEN pg_last_wal_receive_lsn() <= pg_last_wal_replay_lsn() THEN 0 \
-     ELSE greatest(0, extract(epoch FROM now() - pg_last_xact_replay_timestamp())) END AS lag, \
-     extract(epoch FROM now() - pg_last_xact_replay_timestamp()) AS since_replay, \
+     ELSE greatest(0, extract(epoch FROM now() - coalesce(pg_last_xact_replay_timestamp(), pg_postmaster_start_time()))) \
+     END AS lag, \
+     extract(epoch FROM now() - coalesce(pg_last_xact_replay_timestamp(), pg_postmaster_start_time())) AS since_replay, \
      (SELECT count(*) FROM pg_stat_wal_receiver) AS receivers, \
      (SELECT max(status) FROM pg_stat_wal_receiver) AS receiver";
 

@@ -165,7 +165,10 @@ degraded = { memory = 0.9 }
                 Ok::<_, Failure>((session, hello))
             })
             .await;
-        let (mut session, hello) = opened?;
+        let (mut session, hello) = opened.map_err(|failure| match failure.kind {
+            FailureKind::ConnectionLost => unasked(&run.first_bytes()).unwrap_or(failure),
+            _ => failure,
+        })?;
         let word = |key: &str| hello.get(key).and_then(|value| String::from_redis_value_ref(value).ok());
         if let Some(version) = word("version") {
             session.sections =
@@ -347,17 +350,25 @@ impl RedisSession {
 /// From the library's error: the server's own prefix decides; a plain `ERR` is told apart by its text,
 /// which is part of the protocol and not translated.
 fn failure(error: RedisError) -> Failure {
-    match (error.code(), error.detail()) {
-        (Some("ERR"), detail) => {
-            let words = detail.unwrap_or_default();
-            Failure::server(format!("ERR {words}"), words)
-        }
-        (Some(code), detail) => Failure::server(code, detail.unwrap_or_default()),
-        (None, _) if error.is_io_error() || error.is_connection_dropped() => {
-            Failure::from_chain(&error, FailureKind::ConnectionLost)
-        }
-        (None, _) => Failure::from_chain(&error, FailureKind::Protocol),
+    match error.code() {
+        Some(code) => refusal(code, error.detail().unwrap_or_default()),
+        None if error.is_io_error() || error.is_connection_dropped() => Failure::from_chain(&error, FailureKind::ConnectionLost),
+        None => Failure::from_chain(&error, FailureKind::Protocol),
     }
+}
+
+fn refusal(code: &str, words: &str) -> Failure {
+    let code = if code == "ERR" { format!("ERR {words}") } else { code.to_owned() };
+    Failure::server(code, words)
+}
+
+/// A server that is full or protected refuses whoever connects before it is asked anything, and closes.
+/// The library drops an answer without a question.
+fn unasked(first: &[u8]) -> Option<Failure> {
+    let line = String::from_utf8_lossy(first);
+    let line = line.strip_prefix('-')?.lines().next()?;
+    let (code, words) = line.split_once(' ').unwrap_or((line, ""));
+    Some(refusal(code, words))
 }
 
 /// The answer to `INFO`: lines of `field:value`.
@@ -639,6 +650,14 @@ static MANUAL: Manual = Manual {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_refusal_that_nobody_asked_for_is_read() {
+        let code = |first: &[u8]| unasked(first).and_then(|failure| failure.code);
+        assert_eq!(code(b"-ERR max number of clients reached\r\n").as_deref(), Some("ERR max number of clients reached"));
+        assert_eq!(code(b"-DENIED Redis is running in protected mode bec").as_deref(), Some("DENIED"));
+        assert_eq!(code(b"+OK\r\n"), None);
+    }
 
     #[test]
     fn info_is_read_line_by_line() {

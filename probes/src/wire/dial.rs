@@ -3,6 +3,7 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 
@@ -19,7 +20,7 @@ use crate::{
     failure::{Failure, FailureKind},
     finding::Finding,
     run::{Phase, Run},
-    tls::TlsConfig,
+    tls::{TlsConfig, UnmetWish},
     wire::{
         sniff::Protocol,
         stream::{Socket, Stream, Wire},
@@ -134,9 +135,17 @@ impl Run {
         };
         tls.files().for_each(|path| self.watch_file(path));
         wire.tether().expect_tls();
-        let prepared = tls.client(target.alpn).and_then(|config| Ok((config, tls.name(host)?)));
+        let unmet = Arc::new(UnmetWish::default());
+        let prepared = tls.client(target.alpn, &unmet).and_then(|config| Ok((config, tls.name(host)?)));
         let (config, name) = prepared.map_err(|failure| self.stamp(Phase::Tls, failure))?;
-        let secured = self.phase(Phase::Tls, TlsConnector::from(config).connect(name, wire)).await?;
+        let handshake = self.phase(Phase::Tls, TlsConnector::from(config).connect(name, wire)).await;
+        let secured = handshake.map_err(|failure| match failure.code.as_deref() {
+            Some("negotiation" | "closed") if unmet.was_made() => {
+                let words = failure.server_message.unwrap_or_default();
+                Failure { phase: failure.phase, ..Failure::client_certificate(words) }
+            }
+            _ => failure,
+        })?;
         let stream = Stream::Tls(Box::new(secured));
         if self.phase_now().is_none() {
             self.note_tls(&stream, tls.insecure);

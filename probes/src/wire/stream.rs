@@ -192,17 +192,19 @@ impl AsyncRead for Wire {
 
 impl AsyncWrite for Wire {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut self.socket {
+        let written = match &mut self.socket {
             Socket::Tcp(socket) => Pin::new(socket).poll_write(cx, buf),
             Socket::Unix(socket) => Pin::new(socket).poll_write(cx, buf),
-        }
+        };
+        unless_closed(written, buf.len())
     }
 
     fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        match &mut self.socket {
+        let written = match &mut self.socket {
             Socket::Tcp(socket) => Pin::new(socket).poll_write_vectored(cx, bufs),
             Socket::Unix(socket) => Pin::new(socket).poll_write_vectored(cx, bufs),
-        }
+        };
+        unless_closed(written, bufs.iter().map(|buf| buf.len()).sum())
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -219,6 +221,15 @@ impl AsyncWrite for Wire {
             Socket::Unix(socket) => Pin::new(socket).poll_shutdown(cx),
         }
     }
+}
+
+/// What was written. To a peer that has closed it seems to be everything: its last words may still wait to be
+/// read ("too many clients"), and whoever reads comes upon the end right after them.
+fn unless_closed(written: Poll<io::Result<usize>>, all: usize) -> Poll<io::Result<usize>> {
+    written.map(|result| match result {
+        Err(error) if matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) => Ok(all),
+        other => other,
+    })
 }
 
 /// A connection in plain text or under TLS.

@@ -48,6 +48,14 @@ impl Builder {
         self.setting(format!("authorization {{ user: {USER}, password: \"{PASSWORD}\" }}"))
     }
 
+    /// Like [`user`](Self::user), with permissions such as `publish: { deny: "secret.>" }`.
+    pub(crate) fn user_with(mut self, permissions: &str) -> Self {
+        self.login = format!("\"user\":\"{USER}\",\"pass\":\"{PASSWORD}\"");
+        self.setting(format!(
+            "authorization {{ users: [ {{ user: {USER}, password: \"{PASSWORD}\", permissions: {{ {permissions} }} }} ] }}"
+        ))
+    }
+
     /// Only who knows [`TOKEN`] may come in.
     pub(crate) fn token(mut self) -> Self {
         self.login = format!("\"auth_token\":\"{TOKEN}\"");

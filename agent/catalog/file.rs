@@ -1,0 +1,152 @@
+//! The catalog as written: the tables of all its files, each with its place.
+
+use std::ops::Range;
+
+use probity_probes::address::nearest;
+use toml::de::{DeTable, DeValue};
+
+use super::{
+    mistake::Mistake,
+    source::{File, Place},
+    unsupported::{self, Where},
+};
+
+/// One table of the catalog.
+pub(super) struct Section<'a> {
+    pub(super) name: String,
+    pub(super) file: usize,
+    /// Where its name stands.
+    pub(super) header: Range<usize>,
+    pub(super) table: DeTable<'a>,
+}
+
+/// All tables of all files.
+#[derive(Default)]
+pub(super) struct Document<'a> {
+    pub(super) agent: Option<Section<'a>>,
+    pub(super) defaults: Option<Section<'a>>,
+    /// In the order of the files.
+    pub(super) dependencies: Vec<Section<'a>>,
+    pub(super) mistakes: Vec<Mistake>,
+    /// Where a file is no TOML, up to the next table: what is read there is a guess.
+    doubtful: Vec<Place>,
+}
+
+const TABLES: [&str; 3] = ["agent", "defaults", "dependencies"];
+
+impl<'a> Document<'a> {
+    /// Parses every file; what is no TOML becomes a mistake, and the rest is read all the same.
+    pub(super) fn parse(files: &'a [File]) -> Self {
+        let mut document = Self::default();
+        for (index, file) in files.iter().enumerate() {
+            let (table, errors) = DeTable::parse_recoverable(&file.text);
+            for error in errors {
+                document.note_syntax(index, &file.text, &error);
+            }
+            document.sort_tables(index, table.into_inner());
+        }
+        document.dependencies.sort_by_key(|section| (section.file, section.header.start));
+        document
+    }
+
+    /// Whether any file is no TOML.
+    pub(super) fn is_broken(&self) -> bool {
+        !self.doubtful.is_empty()
+    }
+
+    /// Whether a mistake stands where the file cannot be read for certain.
+    pub(super) fn is_doubtful(&self, mistake: &Mistake) -> bool {
+        mistake.place.as_ref().is_some_and(|place| {
+            self.doubtful.iter().any(|stretch| stretch.file == place.file && (stretch.start..stretch.end).contains(&place.start))
+        })
+    }
+
+    fn note_syntax(&mut self, file: usize, text: &str, error: &toml::de::Error) {
+        let span = error.span().unwrap_or(0..0);
+        let line = text[..text.floor_char_boundary(span.start)].rfind('\n').map_or(0, |at| at + 1);
+        let repeated = error.message() == "duplicate key";
+        let place = Place::new(file, span.clone());
+        // One slip makes the parser stumble several times: only the first stumble of a line is told.
+        let told = self.mistakes.iter().any(|known| {
+            known.place.as_ref().is_some_and(|known| known.file == file && (line..=span.start).contains(&known.start))
+        });
+        if !repeated {
+            let next = text[line..].match_indices("\n[").map(|(at, _)| line + at + 1).find(|at| *at > span.start);
+            self.doubtful.push(Place::new(file, line..next.unwrap_or(text.len() + 1)));
+        }
+        if told {
+            return;
+        }
+        let mistake = if repeated {
+            Mistake::at(place, format!("`{}` is there twice", text.get(span).unwrap_or_default())).label("given before")
+        } else {
+            Mistake::at(place, format!("this is not TOML: {}", error.message()))
+        };
+        self.mistakes.push(mistake);
+    }
+
+    fn sort_tables(&mut self, file: usize, table: DeTable<'a>) {
+        for (key, item) in table {
+            let name = key.get_ref().to_string();
+            let header = key.span();
+            let place = Place::new(file, header.clone());
+            if !TABLES.contains(&name.as_str()) {
+                self.mistakes.push(unknown_table(&name, place, &item));
+                continue;
+            }
+            let DeValue::Table(table) = item.into_inner() else {
+                let shape = if name == "dependencies" { "[dependencies.NAME]".to_owned() } else { format!("[{name}]") };
+                self.mistakes.push(Mistake::at(place, format!("`{name}` must be a table")).label(format!("write `{shape}`")));
+                continue;
+            };
+            match name.as_str() {
+                "dependencies" => self.sort_dependencies(file, table),
+                "agent" => take_once(&mut self.agent, Section { name, file, header, table }, &mut self.mistakes),
+                _ => take_once(&mut self.defaults, Section { name, file, header, table }, &mut self.mistakes),
+            }
+        }
+    }
+
+    fn sort_dependencies(&mut self, file: usize, table: DeTable<'a>) {
+        for (key, item) in table {
+            let name = key.get_ref().to_string();
+            let header = key.span();
+            let place = Place::new(file, header.clone());
+            let DeValue::Table(table) = item.into_inner() else {
+                let title = format!("`dependencies.{name}` must be a table");
+                self.mistakes.push(Mistake::at(place, title).label(format!("write `[dependencies.{name}]`")));
+                continue;
+            };
+            if let Some(first) = self.dependencies.iter().find(|known| known.name == name) {
+                self.mistakes.push(twice(&name, place, first));
+                continue;
+            }
+            self.dependencies.push(Section { name, file, header, table });
+        }
+    }
+}
+
+fn take_once<'a>(seat: &mut Option<Section<'a>>, section: Section<'a>, mistakes: &mut Vec<Mistake>) {
+    match seat {
+        Some(first) => mistakes.push(twice(&section.name, Place::new(section.file, section.header), first)),
+        None => *seat = Some(section),
+    }
+}
+
+fn twice(name: &str, place: Place, first: &Section<'_>) -> Mistake {
+    Mistake::at(place, format!("`{name}` is there twice"))
+        .label("the second")
+        .beside(Place::new(first.file, first.header.clone()), "the first")
+}
+
+fn unknown_table(name: &str, place: Place, item: &toml::Spanned<DeValue<'_>>) -> Mistake {
+    if unsupported::is_planned(Where::Top, name) {
+        return Mistake::at(place, unsupported::sentence(name)).label("remove it");
+    }
+    let what = if item.get_ref().is_table() { "table" } else { "key" };
+    let mistake = Mistake::at(place, format!("unknown {what} `{name}`"));
+    match nearest(name, TABLES) {
+        Some(near) => mistake.suggest(Some(near)),
+        None => mistake.help("the tables of a catalog are [agent], [defaults] and [dependencies.NAME]"),
+    }
+}

@@ -1,0 +1,142 @@
+//! Secrets in the catalog: by reference, checked when it is loaded, never shown.
+
+use std::{fs, io, ops::Range, path::Path};
+
+use serde_json::{Value, json};
+use toml::{Spanned, de::DeValue};
+
+use super::{
+    known::names_a_secret,
+    walk::{Twin, Walk},
+};
+
+impl Walk<'_> {
+    /// One of a table of secrets under names of the catalog's own, such as HTTP headers: what does not
+    /// sound like a secret may be typed.
+    pub(super) fn secret_of(&mut self, name: &str, item: &Spanned<DeValue<'_>>, schema: &Value, path: &str) -> Option<Twin> {
+        let strict = self.allow_literal_secrets;
+        self.allow_literal_secrets |= !names_a_secret(name);
+        let twin = self.secret(item, schema, path);
+        self.allow_literal_secrets = strict;
+        twin
+    }
+
+    /// `{ file = "PATH" }`, `{ env = "NAME" }`, or a string that was not typed.
+    pub(super) fn secret(&mut self, item: &Spanned<DeValue<'_>>, schema: &Value, path: &str) -> Option<Twin> {
+        let span = item.span();
+        match item.get_ref() {
+            DeValue::String(raw) => {
+                self.hidden.push(span.clone());
+                let expanded = self.expand(raw, span.clone())?;
+                if expanded.is_typed(0..expanded.text.len()) && !self.allow_literal_secrets {
+                    self.typed_secret(span, path, &format!("`{path}` is typed into the catalog"));
+                    return None;
+                }
+                self.secrets.push(expanded.text.clone());
+                Some(Twin { value: Value::from(expanded.text), shown: json!("[secret]") })
+            }
+            DeValue::Table(table) => {
+                let mut reference = None;
+                let mut sound = true;
+                for (key, item) in table {
+                    let name = key.get_ref().as_ref();
+                    match (matches!(name, "file" | "env"), item.get_ref()) {
+                        (true, DeValue::String(raw)) => {
+                            self.cleared.push(item.span());
+                            let Some(expanded) = self.expand(raw, item.span()) else {
+                                sound = false;
+                                continue;
+                            };
+                            reference = Some((name.to_owned(), expanded.text, item.span()));
+                        }
+                        (true, _) => {
+                            self.mistake(item.span(), format!("`{path}.{name}` must be a text in quotes"));
+                            sound = false;
+                        }
+                        (false, _) => {
+                            self.hidden.push(item.span());
+                            let near = probity_probes::address::nearest(name, ["file", "env"]).map(str::to_owned);
+                            let mistake = self.mistake(key.span(), format!("unknown key `{name}` in `{path}`"));
+                            mistake.label =
+                                near.map_or_else(|| "must be `file` or `env`".into(), |near| format!("did you mean `{near}`?"));
+                            sound = false;
+                        }
+                    }
+                }
+                match reference {
+                    _ if !sound => None,
+                    Some((kind, name, at)) if table.len() == 1 => self.reference(&kind, &name, at, path),
+                    _ => {
+                        self.mistake(span, format!("`{path}` must be {}", super::rules::expected(schema)));
+                        None
+                    }
+                }
+            }
+            _ => {
+                self.hidden.push(span.clone());
+                self.mistake(span, format!("`{path}` must be {}", super::rules::expected(schema)));
+                None
+            }
+        }
+    }
+
+    fn reference(&mut self, kind: &str, name: &str, at: Range<usize>, path: &str) -> Option<Twin> {
+        if kind == "env" {
+            if (self.environment)(name).is_none() {
+                self.mistake(at, format!("the environment variable {name} is not set"));
+                return None;
+            }
+            return Some(json!({ "env": name }).into());
+        }
+        self.file(name, at, path, true).then(|| json!({ "file": name }).into())
+    }
+
+    /// Whether a file that the catalog names can be used; says so if not.
+    pub(super) fn file(&mut self, name: &str, at: Range<usize>, path: &str, secret: bool) -> bool {
+        let file = Path::new(name);
+        let trouble = match fs::metadata(file) {
+            Ok(meta) if meta.is_dir() => Some("it is a folder".to_owned()),
+            Ok(meta) => match fs::File::open(file) {
+                Ok(_) if secret && is_world_readable(&meta) => {
+                    let title = format!("the secret file {name} can be read by every user of this machine");
+                    if self.strict_secret_files {
+                        self.mistake(at, title).help = Some(format!("chmod o-r {name}"));
+                        return false;
+                    }
+                    self.warnings.push(format!("`{path}`: {title}"));
+                    None
+                }
+                Ok(_) => None,
+                Err(error) => Some(words(&error)),
+            },
+            Err(error) => Some(words(&error)),
+        };
+        let what = if secret { "secret file" } else { "file" };
+        match trouble {
+            Some(why) => {
+                self.mistake(at, format!("the {what} {name} cannot be read: {why}"));
+                false
+            }
+            None => true,
+        }
+    }
+}
+
+#[cfg(unix)]
+fn is_world_readable(meta: &fs::Metadata) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    meta.permissions().mode() & 0o004 != 0
+}
+
+#[cfg(not(unix))]
+fn is_world_readable(_: &fs::Metadata) -> bool {
+    false
+}
+
+fn words(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "it does not exist".into(),
+        io::ErrorKind::PermissionDenied => "permission denied".into(),
+        _ => error.to_string(),
+    }
+}

@@ -1,0 +1,74 @@
+//! Logs: to stderr, as text for people or JSON for machines. stdout carries only data.
+
+use std::io::{self, IsTerminal};
+
+use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+
+use crate::cli::{Common, LogFormat};
+
+/// Crates that are only heard when they warn: what they say at `info` is our own work, told twice.
+const QUIET: [&str; 8] = [
+    "async_nats=warn",
+    "hickory_resolver=warn",
+    "hickory_proto=warn",
+    "hickory_net=warn",
+    "hyper=warn",
+    "hyper_util=warn",
+    "rustls=warn",
+    "tokio_postgres=warn",
+];
+
+/// Sets logging up for the whole process.
+///
+/// # Errors
+/// What is wrong with the level, as a sentence.
+pub fn start(args: &Common, default: &str) -> Result<(), String> {
+    let filter = filter(args, default)?;
+    let registry = tracing_subscriber::registry().with(filter);
+    let started = match args.log_format {
+        LogFormat::Text => {
+            let coloured = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+            registry.with(fmt::layer().with_writer(io::stderr).with_ansi(coloured).with_target(false)).try_init()
+        }
+        LogFormat::Json => registry.with(fmt::layer().json().flatten_event(true).with_writer(io::stderr)).try_init(),
+    };
+    started.map_err(|error| format!("logging cannot be set up: {error}"))
+}
+
+/// `--log-level` or `PROBITY_LOG` wins over `-v`; quiet crates stay quiet unless they are named.
+fn filter(args: &Common, default: &str) -> Result<EnvFilter, String> {
+    let level = match (&args.log_level, args.verbose) {
+        (Some(level), _) => level.as_str(),
+        (None, 0) => default,
+        (None, 1) => "debug",
+        (None, _) => "trace",
+    };
+    let quiet = QUIET.iter().filter(|directive| directive.split('=').next().is_none_or(|name| !level.contains(name)));
+    let directives = quiet.copied().chain([level]).collect::<Vec<_>>().join(",");
+    let known = |part: &str| {
+        let word = part.rsplit('=').next().unwrap_or(part).trim();
+        word.parse::<tracing_subscriber::filter::LevelFilter>().is_ok()
+    };
+    if level.is_empty() || !level.split(',').all(known) {
+        return Err(format!("unknown log level `{level}`: expected error, warn, info, debug or trace"));
+    }
+    EnvFilter::try_new(directives).map_err(|_| format!("unknown log level `{level}`: expected error, warn, info, debug or trace"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(level: Option<&str>, verbose: u8) -> Common {
+        Common { catalog: "x".into(), listen: None, log_level: level.map(Into::into), log_format: LogFormat::Text, verbose }
+    }
+
+    #[test]
+    fn levels_are_found_and_quiet_crates_stay_quiet() {
+        let shown = |level, verbose| filter(&args(level, verbose), "info").map(|filter| filter.to_string());
+        assert!(shown(None, 0).is_ok_and(|text| text.contains("async_nats=warn") && text.contains("info")));
+        assert!(shown(None, 1).is_ok_and(|text| text.contains("debug")));
+        assert!(shown(Some("hyper=trace,info"), 0).is_ok_and(|text| !text.contains("hyper=warn")));
+        assert_eq!(shown(Some("loud"), 0), Err("unknown log level `loud`: expected error, warn, info, debug or trace".into()));
+    }
+}

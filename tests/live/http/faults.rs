@@ -1,0 +1,1 @@
+//! A bad network in front of a good server.

@@ -1,0 +1,117 @@
+//! HTTPS: versions, certificates, and who must show one.
+
+use probity_probes::{FailureKind, FaultDomain, Phase};
+use serde_json::json;
+
+use super::{ca, code, entry, expect, fact, secured};
+use crate::support::require;
+use crate::support::servers::nginx::{Nginx, shared};
+use crate::support::tls::{Ca, Leaf};
+use crate::support::tls_front::TlsFront;
+use crate::support::truth::{Expected, State, states};
+
+states! { "http":
+    SECURED = "well, under TLS", "our own CA" => Expected::HEALTHY;
+    TWO = "well, with HTTP/2", "ALPN h2" => Expected::HEALTHY;
+    EXPIRING = "certificate near its end", "five days left" => Expected::degraded("certificate_expiring");
+    EXPIRED = "expired certificate", "it ended yesterday" => Expected::fails(FailureKind::Tls);
+    NOT_YET = "certificate of tomorrow", "it begins tomorrow" => Expected::fails(FailureKind::Tls);
+    OTHER_HOST = "certificate of another host", "a name that was not dialled" => Expected::fails(FailureKind::Tls);
+    NAMED = "certificate of another host, which is expected", "tls.server_name" => Expected::HEALTHY;
+    NOT_TRUSTED = "unknown authority", "a CA that nobody trusts" => Expected::fails(FailureKind::Tls);
+    MUTUAL = "known by our certificate", "mutual TLS" => Expected::HEALTHY;
+    NO_CERTIFICATE = "our certificate is wanted", "mutual TLS, 1.2 and 1.3, and we have none"
+        => Expected::fails(FailureKind::Tls).blames(FaultDomain::Probe);
+    NO_CERTIFICATE_NGINX = "our certificate is wanted, by nginx", "it answers 400" => Expected::fails(FailureKind::Query);
+    PLAIN = "the server has no TLS", "https:// to a plain port" => Expected::fails(FailureKind::Tls);
+    TLS_WANTED = "the server wants TLS", "http:// to a port with TLS: nginx answers 400" => Expected::fails(FailureKind::Query);
+}
+
+#[test]
+fn a_good_certificate_is_healthy_and_told() {
+    if !require("http") {
+        return;
+    }
+    let outcome = expect(&SECURED, secured(shared().https(), "/health", json!({})));
+    for (name, value) in [
+        ("http_version", "1.1"),
+        ("tls_version", "1."),
+        ("certificate_subject", "CN=localhost"),
+        ("certificate_issuer", "CN=Probity Test CA"),
+    ] {
+        assert!(fact(&outcome, name).contains(value), "{name}: {outcome:#?}");
+    }
+    assert!(outcome.phases.get(Phase::Tls).is_some(), "{outcome:#?}");
+    let untrusted = json!({ "url": format!("https://{}/health", shared().https()) });
+    let outcome = expect(&NOT_TRUSTED, untrusted);
+    assert_eq!(code(&outcome), Some("untrusted"));
+}
+
+#[test]
+fn http_2_is_chosen_where_it_is_offered() {
+    if !require("http") {
+        return;
+    }
+    let server = Nginx::builder().http2().location("= /host", "return 200 $host$http_host;").start();
+    let probe = super::probe(secured(server.https(), "/health", json!({ "expect": { "json": { "/status": "UP" } } })));
+    for _ in 0..3 {
+        let outcome = probe.run();
+        crate::support::truth::check(&TWO, &outcome);
+        assert_eq!(fact(&outcome, "http_version"), "2");
+    }
+    let named = json!({ "headers": { "Host": "orders.example" }, "expect": { "contains": "orders.example" } });
+    expect(&TWO, secured(server.https(), "/host", named));
+    for (path, state) in [("/503", super::answers::COME_BACK), ("/500", super::answers::BROKEN)] {
+        expect(&state, secured(server.https(), path, json!({})));
+    }
+}
+
+#[test]
+fn bad_certificates_have_codes() {
+    if !require("http") {
+        return;
+    }
+    let server = Nginx::start();
+    for (state, leaf, expected) in [
+        (EXPIRED, Leaf::server().expired(), Some("expired")),
+        (NOT_YET, Leaf::server().not_yet_valid(), Some("not_yet_valid")),
+        (EXPIRING, Leaf::server().days_left(5), None),
+        (OTHER_HOST, Leaf::server().names(&["elsewhere.example"]), Some("hostname")),
+    ] {
+        server.set_identity(&Ca::shared().issue(&leaf));
+        let outcome = expect(&state, secured(server.https(), "/health", json!({})));
+        assert_eq!(code(&outcome), expected, "{outcome:#?}");
+    }
+    let named = json!({ "tls": { "ca": ca(), "server_name": "elsewhere.example" } });
+    expect(&NAMED, secured(server.https(), "/health", named));
+}
+
+#[test]
+fn a_client_certificate_is_shown() {
+    if !require("http") {
+        return;
+    }
+    let own = Ca::shared().issue(&Leaf::client("probity"));
+    let keys = json!({ "tls": { "ca": ca(), "cert": own.certificate, "key": own.key } });
+    let front = |version| TlsFront::mutual(shared().http(), &Ca::shared().issue(&Leaf::server()), version);
+    expect(&MUTUAL, secured(shared().mutual_tls(), "/health", keys.clone()));
+    expect(&NO_CERTIFICATE_NGINX, secured(shared().mutual_tls(), "/health", json!({})));
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let front = front(version);
+        expect(&MUTUAL, secured(front.addr(), "/health", keys.clone()));
+        // In TLS 1.3 the refusal comes behind a handshake that seemed to be over.
+        let outcome = expect(&NO_CERTIFICATE, secured(front.addr(), "/health", json!({})));
+        assert_eq!(code(&outcome), Some("client_cert"), "{version:?}");
+    }
+}
+
+#[test]
+fn plain_text_and_tls_are_told_apart() {
+    if !require("http") {
+        return;
+    }
+    let outcome = expect(&PLAIN, secured(shared().http(), "/health", json!({})));
+    assert_eq!(code(&outcome), Some("plaintext"));
+    let check = |state: &State| expect(state, entry(shared().https(), "/health", json!({})));
+    check(&TLS_WANTED);
+}

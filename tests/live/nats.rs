@@ -1,0 +1,57 @@
+//! NATS 2.9, well and sick.
+
+mod faults;
+mod jetstream;
+mod limits;
+mod login;
+mod monitor;
+mod sessions;
+mod tls;
+
+use std::net::SocketAddr;
+
+use probity_probes::{Options, Outcome, Value};
+use serde_json::{Value as Json, json};
+
+use crate::support::probe::Asked;
+use crate::support::truth::{State, check};
+
+pub(crate) const STATES: &[&[State]] =
+    &[jetstream::STATES, limits::STATES, login::STATES, monitor::STATES, sessions::STATES, tls::STATES];
+
+/// A catalog entry with more keys; one of them may be another `url`.
+fn entry(addr: SocketAddr, keys: Json) -> Json {
+    let mut entry = json!({ "url": format!("nats://{addr}") });
+    if let (Some(entry), Json::Object(keys)) = (entry.as_object_mut(), keys) {
+        entry.extend(keys);
+    }
+    entry
+}
+
+/// A probe of a server, with more keys in its entry.
+fn probe(addr: SocketAddr, keys: Json) -> Asked {
+    Asked::new("nats", entry(addr, keys))
+}
+
+/// A probe that opens a fresh session in every run beside the warm one.
+fn always_renewing(addr: SocketAddr) -> Asked {
+    Asked::with("nats", entry(addr, json!({})), Options { fresh_every: std::time::Duration::ZERO, ..Options::default() })
+}
+
+/// One fresh run against a server, held against a state.
+#[track_caller]
+fn expect(state: &State, addr: SocketAddr, keys: Json) -> Outcome {
+    let outcome = probe(addr, keys).run();
+    check(state, &outcome);
+    outcome
+}
+
+/// The server's own code in a failure.
+fn code(outcome: &Outcome) -> Option<&str> {
+    outcome.failure.as_ref()?.code.as_deref()
+}
+
+/// A fact as text.
+fn fact(outcome: &Outcome, name: &str) -> String {
+    outcome.facts.get(name).map(Value::to_string).unwrap_or_default()
+}
