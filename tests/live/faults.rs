@@ -23,7 +23,7 @@ const FLOOD: (&str, &str) = ("noise without end", "random bytes as fast as they 
 
 /// What is true of each fault, for the truth table.
 pub(crate) fn states() -> impl Iterator<Item = State> {
-    ["postgres", "redis"].into_iter().flat_map(|backend| {
+    ["clickhouse", "mysql", "postgres", "redis"].into_iter().flat_map(|backend| {
         [
             (DELAYED, Expected::degraded("latency")),
             (STALLED, Expected::fails(FailureKind::Timeout)),

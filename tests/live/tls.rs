@@ -22,7 +22,7 @@ const NO_CA: (&str, &str) = ("a CA file that is not there", "tls.ca names a file
 
 /// What is true of each certificate, for the truth table.
 pub(crate) fn states() -> impl Iterator<Item = State> {
-    ["postgres", "redis"].into_iter().flat_map(|backend| {
+    ["clickhouse", "mysql", "postgres", "redis"].into_iter().flat_map(|backend| {
         [
             (GOOD, Expected::HEALTHY),
             (UNTRUSTED, Expected::fails(FailureKind::Tls)),

@@ -35,8 +35,8 @@ use crate::{
     },
 };
 
-/// Most bytes of an answer; ours have a few lines.
-const ANSWER_LIMIT: usize = 64 * 1024;
+/// Most bytes of an answer; of ours only `/replicas_status` may have many lines.
+const ANSWER_LIMIT: usize = 1 << 20;
 
 /// A ClickHouse server.
 #[derive(Deserialize, JsonSchema)]
