@@ -11,7 +11,7 @@ mod tls;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use probity_probes::{Outcome, Value};
+use probity_probes::{Options, Outcome, Value};
 use serde_json::{Value as Json, json};
 
 use crate::support::probe::Asked;
@@ -40,6 +40,11 @@ fn with(mut entry: Json, keys: Json) -> Json {
 /// A probe of a server, with more keys in its entry.
 fn probe(server: &Clickhouse, keys: Json) -> Asked {
     Asked::new("clickhouse", entry(server.addr(), keys))
+}
+
+/// A probe that puts its deep questions in every run.
+fn looking(server: &Clickhouse, keys: Json) -> Asked {
+    Asked::with("clickhouse", entry(server.addr(), keys), Options { deep_interval: Duration::ZERO, ..Options::default() })
 }
 
 /// One fresh run against a server, held against a state.

@@ -44,6 +44,11 @@ fn always_renewing(server: &Mysql) -> Asked {
     Asked::with("mysql", entry(server.addr(), json!({})), Options { fresh_every: Duration::ZERO, ..Options::default() })
 }
 
+/// A probe that puts its deep questions in every run.
+fn looking(server: &Mysql, keys: Json) -> Asked {
+    Asked::with("mysql", entry(server.addr(), keys), Options { deep_interval: Duration::ZERO, ..Options::default() })
+}
+
 /// One fresh run against a server, held against a state.
 #[track_caller]
 fn expect(state: &State, server: &Mysql, keys: Json) -> Outcome {

@@ -291,7 +291,9 @@ impl Clickhouse {
         let free = !self.fixed_settings.load(Ordering::Relaxed);
         session.parameters = parameters(free);
         let mut answer = session.get(GREETING).await;
-        if free && answer.as_ref().is_err_and(|refused| refused.code.as_deref().is_some_and(|code| FIXED_SETTINGS.contains(&code))) {
+        if free
+            && answer.as_ref().is_err_and(|refused| refused.code.as_deref().is_some_and(|code| FIXED_SETTINGS.contains(&code)))
+        {
             self.fixed_settings.store(true, Ordering::Relaxed);
             session.parameters = parameters(false);
             answer = session.get(GREETING).await;
@@ -397,8 +399,7 @@ impl Clickhouse {
 const GREETING: &str = "SELECT version(), timezone()";
 
 fn value(what: &str, text: &str) -> Result<HeaderValue, Failure> {
-    HeaderValue::from_str(text)
-        .map_err(|_| Failure::new(FailureKind::Config, format!("{what} cannot be sent in a header")))
+    HeaderValue::from_str(text).map_err(|_| Failure::new(FailureKind::Config, format!("{what} cannot be sent in a header")))
 }
 
 fn note_metrics(metrics: &HashMap<String, String>, run: &mut Run) {

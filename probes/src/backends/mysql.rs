@@ -10,7 +10,6 @@ use std::{collections::HashMap, pin::pin, time::Duration};
 use mysql_async::{Conn, DriverError, Error, IoError, OptsBuilder, Row as LibraryRow, Value, prelude::Queryable};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tokio::time::timeout;
 
 use crate::{
     address::{Address, Credentials, checked},
@@ -138,8 +137,7 @@ degraded = { connections = 0.85 }
             Some("DISABLED") => None,
             Some("REQUIRED" | "VERIFY_CA" | "VERIFY_IDENTITY") => Some(tls.unwrap_or_default()),
             Some("PREFERRED") => {
-                let message =
-                    "`ssl-mode=PREFERRED` would fall back to plain text silently: use `VERIFY_IDENTITY` or `DISABLED`";
+                let message = "`ssl-mode=PREFERRED` would fall back to plain text silently: use `VERIFY_IDENTITY` or `DISABLED`";
                 return Err(ConfigError::new("url", message));
             }
             Some(other) => {
@@ -225,7 +223,15 @@ degraded = { connections = 0.85 }
             self.judge_load(status, variables.as_ref().and_then(|row| row.number("max_connections")), run);
             self.judge_galera(status, run);
         }
-        self.examine_replication(session, run).await
+        let questions = match session.mariadb {
+            true => ["SHOW ALL REPLICAS STATUS", "SHOW ALL SLAVES STATUS"],
+            false => ["SHOW REPLICA STATUS", "SHOW SLAVE STATUS"],
+        };
+        let channels = session.first_known(questions).await;
+        if let Some(channels) = run.optional("SHOW REPLICA STATUS", channels)? {
+            self.judge_replication(&channels, run);
+        }
+        Ok(())
     }
 
     async fn close(&self, session: MysqlSession) {
@@ -258,9 +264,19 @@ impl Mysql {
     fn judge_variables(&self, row: &Row, mariadb: bool, run: &mut Run) {
         let percona = row.word("comment").is_some_and(|comment| comment.contains("Percona"));
         run.fact_if("version", row.word("version"));
-        run.fact("flavor", if mariadb { "mariadb" } else if percona { "percona" } else { "mysql" });
+        run.fact(
+            "flavor",
+            if mariadb {
+                "mariadb"
+            } else if percona {
+                "percona"
+            } else {
+                "mysql"
+            },
+        );
         run.fact_if("hostname", row.word("hostname"));
-        let read_only = ["offline_mode", "super_read_only", "read_only", "innodb_read_only"].into_iter().find(|name| row.is_on(name));
+        let read_only =
+            ["offline_mode", "super_read_only", "read_only", "innodb_read_only"].into_iter().find(|name| row.is_on(name));
         run.fact("read_only", read_only.is_some());
         if let Some(why) = read_only.filter(|_| self.expect.writable) {
             run.finding(Finding::unhealthy("read_only", why));
@@ -310,23 +326,6 @@ impl Mysql {
         {
             run.finding(Finding::degraded("galera_nodes_missing", size).against(least));
         }
-    }
-
-    /// Asked last: it waits for whoever starts or stops a replica, and then the session is of no more use.
-    async fn examine_replication(&self, session: &mut MysqlSession, run: &mut Run) -> Result<(), Failure> {
-        let questions = match session.mariadb {
-            true => ["SHOW ALL REPLICAS STATUS", "SHOW ALL SLAVES STATUS"],
-            false => ["SHOW REPLICA STATUS", "SHOW SLAVE STATUS"],
-        };
-        let Ok(answer) = timeout(run.question_limit(), session.first_known(questions)).await else {
-            run.last_use();
-            run.finding(Finding::degraded("replication_unanswered", questions[0]));
-            return Ok(());
-        };
-        if let Some(channels) = run.optional("SHOW REPLICA STATUS", answer)? {
-            self.judge_replication(&channels, run);
-        }
-        Ok(())
     }
 
     fn judge_replication(&self, channels: &[Row], run: &mut Run) {
@@ -451,9 +450,9 @@ fn failure(error: &Error, link: Option<&Link>) -> Failure {
         Error::Io(IoError::Io(io)) if io.kind() == std::io::ErrorKind::Other => {
             Failure::new(FailureKind::Protocol, "the server's answer does not follow the protocol").with_words(io.to_string())
         }
-        Error::Driver(DriverError::ConnectionClosed) | Error::Io(_) => link
-            .and_then(Link::end)
-            .unwrap_or_else(|| Failure::from_chain(error, FailureKind::ConnectionLost)),
+        Error::Driver(DriverError::ConnectionClosed) | Error::Io(_) => {
+            link.and_then(Link::end).unwrap_or_else(|| Failure::from_chain(error, FailureKind::ConnectionLost))
+        }
         Error::Driver(_) | Error::Other(_) | Error::Url(_) => Failure::from_chain(error, FailureKind::Protocol),
     }
 }
@@ -539,11 +538,6 @@ static MANUAL: Manual = Manual {
             code: "lag_unknown",
             meaning: "A replica does not know how far it is behind: degraded.",
             remedy: "One of its threads does not run: look at SHOW REPLICA STATUS.",
-        },
-        FindingRow {
-            code: "replication_unanswered",
-            meaning: "The status of replication was not told in time: somebody starts or stops the replica. Degraded.",
-            remedy: "Look at the process list for STOP REPLICA and START REPLICA that hang.",
         },
         FindingRow {
             code: "galera_without_quorum",
@@ -635,7 +629,12 @@ static CODES: &[CodeRow] = &[
     code("1038", FailureKind::Overload, "the server is out of memory for sorting", ""),
     code("1041", FailureKind::Overload, "the server is out of memory", ""),
     code("1053", FailureKind::NotReady, "the server shuts down", ""),
-    code("3032", FailureKind::NotReady, "the server is in offline mode", "Set `offline_mode = OFF` when its maintenance is done."),
+    code(
+        "3032",
+        FailureKind::NotReady,
+        "the server is in offline mode",
+        "Set `offline_mode = OFF` when its maintenance is done.",
+    ),
     code(
         "1047",
         FailureKind::NotReady,
@@ -646,12 +645,7 @@ static CODES: &[CodeRow] = &[
     code("1792", FailureKind::NotReady, "the transaction is read-only", ""),
     code("1836", FailureKind::NotReady, "the server is read-only", ""),
     code("1927", FailureKind::NotReady, "the server ended the connection: it shuts down, or an administrator did", ""),
-    code(
-        "3159",
-        FailureKind::Tls,
-        "the server requires TLS",
-        "Use `?ssl-mode=VERIFY_IDENTITY`, or a `tls` table.",
-    ),
+    code("3159", FailureKind::Tls, "the server requires TLS", "Use `?ssl-mode=VERIFY_IDENTITY`, or a `tls` table."),
     code("1158", FailureKind::ConnectionLost, "the server could not read from the connection", ""),
     code("1159", FailureKind::ConnectionLost, "the server waited too long for us", ""),
     code("1160", FailureKind::ConnectionLost, "the server could not write to the connection", ""),

@@ -108,17 +108,22 @@ impl Greeting {
     }
 }
 
-/// One packet with its header.
+/// One packet with its header, behind which its sender waits for us.
 async fn read_packet(stream: &mut (impl AsyncRead + Unpin), limit: usize) -> Result<Vec<u8>, Failure> {
-    let mut packet = vec![0; HEADER];
-    stream.read_exact(&mut packet).await?;
-    let length = usize::from(packet[0]) | usize::from(packet[1]) << 8 | usize::from(packet[2]) << 16;
-    if length > limit {
-        return Err(Failure::new(FailureKind::Protocol, "the first packet of the server is too long for a MySQL greeting"));
+    let mut packet = Vec::new();
+    loop {
+        if stream.read_buf(&mut packet).await? == 0 {
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+        }
+        let [a, b, c, _, ..] = packet[..] else { continue };
+        let whole = HEADER + (usize::from(a) | usize::from(b) << 8 | usize::from(c) << 16);
+        if whole > limit || packet.len() > whole {
+            return Err(Failure::new(FailureKind::Protocol, "the first packet is too long for the MySQL protocol"));
+        }
+        if packet.len() == whole {
+            return Ok(packet);
+        }
     }
-    packet.resize(HEADER + length, 0);
-    stream.read_exact(&mut packet[HEADER..]).await?;
-    Ok(packet)
 }
 
 /// The error that stands in the place of a greeting: its number and its text.

@@ -20,7 +20,7 @@ states! { "clickhouse":
     NO_ACCESS = "a database that is not ours", "allow_databases names another" => Expected::fails(FailureKind::Permission);
     NATIVE = "the port of the native protocol", "tcp_port in the entry" => Expected::fails(FailureKind::Protocol);
     NGINX = "the port of another HTTP server", "an nginx" => Expected::fails(FailureKind::Protocol);
-    REDIS = "the port of another server", "a Redis" => Expected::fails(FailureKind::Protocol);
+    REDIS = "the port of another server", "a Redis, which closes without a word" => Expected::fails(FailureKind::ConnectionLost);
     NOBODY = "nobody there", "a port that nobody listens on" => Expected::fails(FailureKind::ConnectRefused);
 }
 

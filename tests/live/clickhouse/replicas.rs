@@ -3,7 +3,7 @@
 use probity_probes::{Outcome, Status};
 use serde_json::json;
 
-use super::{SOON, expect, fact, probe};
+use super::{SOON, expect, fact, looking};
 use crate::support::servers::clickhouse::{self, Clickhouse};
 use crate::support::truth::{Expected, check, states};
 use crate::support::{eventually, require};
@@ -28,11 +28,15 @@ fn a_replica_without_its_keeper_reads_and_does_not_write() {
         return;
     }
     let (keeper, server) = clickhouse::replicated();
-    let probe = |keys| probe(&server, keys);
+    let probe = |keys| looking(&server, keys);
     let well = expect(&FOLLOWING, &server, json!({ "expect": { "writable": true, "fresh_reads": true } }));
-    for (name, value) in
-        [("keeper_connected", "true"), ("replicated_tables", "1"), ("readonly_replicas", "0"), ("shard", "one"), ("replica", "first")]
-    {
+    for (name, value) in [
+        ("keeper_connected", "true"),
+        ("replicated_tables", "1"),
+        ("readonly_replicas", "0"),
+        ("shard", "one"),
+        ("replica", "first"),
+    ] {
         assert_eq!(fact(&well, name), value, "{name}: {well:#?}");
     }
     let warm = probe(json!({}));

@@ -1,10 +1,9 @@
 //! Whether it serves, and how well.
 
-use probity_probes::{FailureKind, Options, Outcome, Phase, SessionKind};
+use probity_probes::{FailureKind, Outcome, Phase, SessionKind};
 use serde_json::json;
 
-use super::{SOON, code, entry, expect, fact, probe};
-use crate::support::probe::Asked;
+use super::{SOON, code, fact, looking, probe};
 use crate::support::servers::clickhouse::Clickhouse;
 use crate::support::truth::{Expected, check, states};
 use crate::support::{eventually, require};
@@ -53,7 +52,7 @@ fn a_mutation_that_is_never_done_is_a_finding() {
     server.query("ALTER TABLE t DELETE WHERE id = 1");
     let young = probe(&server, json!({}));
     check(&WELL, &young.run());
-    let short = probe(&server, json!({ "degraded": { "mutation_age": "1s" } }));
+    let short = looking(&server, json!({ "degraded": { "mutation_age": "1s" } }));
     let stuck = |outcome: &Outcome| !outcome.findings.is_empty();
     check(&STUCK, &eventually(SOON, "it is stuck", || Some(short.run()).filter(stuck)));
 }
@@ -67,8 +66,7 @@ fn inserts_that_are_rejected_are_counted_from_one_deep_question_to_the_next() {
     let server = Clickhouse::builder().setting(limits).start();
     server.query("CREATE TABLE t (day Date, id UInt32) ENGINE = MergeTree(day, id, 8192)");
     server.query("SYSTEM STOP MERGES");
-    let deep = Options { deep_interval: std::time::Duration::ZERO, ..Options::default() };
-    let probe = Asked::with("clickhouse", entry(server.addr(), json!({})), deep);
+    let probe = looking(&server, json!({}));
     check(&WELL, &probe.run());
     let reject = || server.try_query("INSERT INTO t VALUES ('2026-11-21', 1)").err();
     let refused = eventually(SOON, "an insert is rejected", reject);

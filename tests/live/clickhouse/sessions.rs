@@ -5,7 +5,7 @@ use std::time::Duration;
 use probity_probes::{ConnectionPolicy, Depth, FailureKind, Options, Phase, SessionKind};
 use serde_json::json;
 
-use super::{SOON, entry, probe};
+use super::{SOON, entry, looking, probe};
 use crate::support::probe::Asked;
 use crate::support::require;
 use crate::support::servers::clickhouse::Clickhouse;
@@ -81,7 +81,7 @@ fn runs_leave_no_line_in_the_log_of_the_server() {
     let with = |options| Asked::with("clickhouse", entry(server.addr(), json!({})), options);
     let fresh = with(Options { connection: ConnectionPolicy::Fresh, ..Options::default() });
     let dialled = with(Options { depth: Depth::Connect, ..Options::default() });
-    let deep = with(Options { deep_interval: Duration::ZERO, ..Options::default() });
+    let deep = looking(&server, json!({}));
     let log = server.process().log();
     for _ in 0..200 {
         assert_eq!(warm.run().session, Some(SessionKind::Warm));

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use probity_probes::{FailureKind, FaultDomain};
+use probity_probes::FailureKind;
 use serde_json::{Value as Json, json};
 
 use super::{code, with};
@@ -15,7 +15,7 @@ use crate::support::tls::Ca;
 use crate::support::truth::{Expected, check, states};
 
 states! { "clickhouse":
-    PLAIN_TO_TLS = "plain text to the port of TLS", "http:// with https_port" => Expected::fails(FailureKind::Tls).blames(FaultDomain::Probe);
+    PLAIN_TO_TLS = "plain text to the port of TLS", "http:// with https_port, which closes without a word" => Expected::fails(FailureKind::ConnectionLost);
     TLS_TO_PLAIN = "TLS to the port of plain text", "https:// with http_port" => Expected::fails(FailureKind::Tls);
 }
 
@@ -42,6 +42,7 @@ fn plain_text_and_tls_are_told_apart() {
     let server = shared();
     let plain = Asked::new("clickhouse", super::entry(server.tls_addr(), json!({}))).run();
     check(&PLAIN_TO_TLS, &plain);
+    assert!(plain.failure.is_some_and(|failure| failure.remedy.contains("TLS")));
     let secure = Asked::new("clickhouse", secured(server.addr(), json!({ "ca": Ca::shared().certificate() }))).run();
     check(&TLS_TO_PLAIN, &secure);
     assert_eq!(code(&secure), Some("plaintext"));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use probity_probes::testing::{Peer, Script};
-use probity_probes::{FailureKind, Options, Phase, Status};
+use probity_probes::{FailureKind, FaultDomain, Options, Phase, Status};
 use serde_json::json;
 
 use super::{code, entry, expect, fact, probe};
@@ -28,7 +28,7 @@ states! { "mysql":
     STRANGER = "this machine is not let in", "a peer that says 1130 in the place of a greeting" => Expected::fails(FailureKind::Auth);
     X_PROTOCOL = "the port of the X protocol", "a peer that begins with a notice of it" => Expected::fails(FailureKind::Protocol);
     REDIS = "the port of another server", "a Redis" => Expected::fails(FailureKind::Timeout);
-    NATS = "the port of another server that greets", "a NATS server" => Expected::fails(FailureKind::Protocol);
+    NATS = "the port of another server that greets", "a NATS server" => Expected::fails(FailureKind::Protocol).blames(FaultDomain::Probe);
     NOBODY = "nobody there", "a port that nobody listens on" => Expected::fails(FailureKind::ConnectRefused);
 }
 
@@ -124,21 +124,18 @@ fn an_account_has_limits_of_its_own() {
 
 #[test]
 fn what_a_server_says_in_the_place_of_a_greeting() {
-    let says = |packet: &'static [u8]| {
-        let peer = Peer::start([Script::new().say(packet).close()]);
-        let probe = Asked::new("mysql", entry(peer.addr(), json!({})));
-        (peer, probe)
+    let says = |body: &[u8]| {
+        let header = [u8::try_from(body.len()).expect("a short packet"), 0, 0, 0];
+        let peer = Peer::start([Script::new().say([&header, body].concat()).close()]);
+        Asked::new("mysql", entry(peer.addr(), json!({}))).run()
     };
-    let (_peer, probe) = says(b"\x2a\0\0\0\xff\x69\x04Host '192.0.2.7' is blocked because of ...");
-    let blocked = probe.run();
+    let blocked = says(b"\xff\x69\x04Host '192.0.2.7' is blocked because of many connection errors");
     check(&BLOCKED, &blocked);
     assert_eq!(code(&blocked), Some("1129"));
-    let (_peer, probe) = says(b"\x12\0\0\0\xff\x6a\x04Host not allowed");
-    let stranger = probe.run();
+    let stranger = says(b"\xff\x6a\x04Host '192.0.2.7' is not allowed to connect");
     check(&STRANGER, &stranger);
     assert_eq!(code(&stranger), Some("1130"));
-    let (_peer, probe) = says(b"\x05\0\0\0\x0b\x08\x05\x1a\0");
-    let other = probe.run();
+    let other = says(b"\x0b\x08\x05\x1a\0");
     check(&X_PROTOCOL, &other);
     assert_eq!(code(&other), Some("x_protocol"));
     check(&NOBODY, &Asked::new("mysql", entry(([127, 0, 0, 1], free_port()).into(), json!({}))).run());

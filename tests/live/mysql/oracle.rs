@@ -5,7 +5,6 @@ use serde_json::{Value as Json, json};
 
 use super::{code, expect, fact};
 use crate::support::servers::mysql::{BARE, Flavor, Mysql, oracle};
-use crate::support::servers::{PASSWORD, USER};
 use crate::support::tls::Ca;
 use crate::support::truth::{Expected, states};
 
@@ -49,9 +48,9 @@ fn passwords_go_by_the_servers_key_or_inside_tls() {
         assert_eq!(code(&expect(&SHA2_WRONG, &server, keys)), Some("1045"));
     }
     let long = "p".repeat(200);
-    server.sql(&format!("CREATE USER long@'%' IDENTIFIED BY '{long}'; GRANT REPLICATION CLIENT ON *.* TO long@'%'"));
+    server.sql(&format!("CREATE USER lengthy@'%' IDENTIFIED BY '{long}'; GRANT REPLICATION CLIENT ON *.* TO lengthy@'%'"));
     for (state, tls) in [(&SHA2_PLAIN, Json::Null), (&SHA2_TLS, trusting()["tls"].clone())] {
-        expect(state, &server, json!({ "url": format!("mysql://long@{}", server.addr()), "password": long, "tls": tls }));
+        expect(state, &server, json!({ "url": format!("mysql://lengthy@{}", server.addr()), "password": long, "tls": tls }));
         server.sql("FLUSH PRIVILEGES");
     }
 }
@@ -70,7 +69,6 @@ fn states_that_only_this_one_has() {
     server.sql(&format!("SET GLOBAL require_secure_transport = 0; ALTER USER {BARE}@'%' ACCOUNT LOCK"));
     let url = format!("mysql://{BARE}@{}", server.addr());
     assert_eq!(code(&expect(&LOCKED, &server, json!({ "url": url }))), Some("3118"));
-    let _ = (USER, PASSWORD);
 }
 
 #[test]

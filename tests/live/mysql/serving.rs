@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{SOON, always_renewing, code, expect, fact, probe};
 use crate::support::servers::mysql::Mysql;
 use crate::support::truth::{Expected, check, states};
-use crate::support::{eventually, require, servers};
+use crate::support::{eventually, require};
 
 states! { "mysql":
     WELL = "well", "a server as it starts" => Expected::HEALTHY;
@@ -17,7 +17,7 @@ states! { "mysql":
     DESYNCED = "a Galera node that is desynced", "SET GLOBAL wsrep_desync = ON" => Expected::degraded("galera_not_synced");
     ALONE = "a Galera cluster with too few nodes", "one node, expect.min_nodes = 3" => Expected::degraded("galera_nodes_missing");
     SYNCED = "a Galera node that is synced", "a cluster of one" => Expected::HEALTHY;
-    CUT_OFF = "a Galera node without quorum", "gcomm isolated, or its peers gone" => Expected::fails(FailureKind::NotReady);
+    CUT_OFF = "a Galera node without quorum", "SET GLOBAL wsrep_cluster_address to nobody" => Expected::unfit("galera_without_quorum");
 }
 
 #[test]
@@ -112,9 +112,15 @@ fn a_galera_node_tells_its_state() {
     expect(&ALONE, &server, json!({ "expect": { "min_nodes": 3 } }));
     server.sql("SET GLOBAL wsrep_desync = ON");
     expect(&DESYNCED, &server, json!({}));
-    server.sql("SET GLOBAL wsrep_desync = OFF; SET GLOBAL wsrep_provider_options = 'gmcast.isolate=1; pc.weight=0'");
-    let outcome = eventually(SOON, "it is cut off", || Some(probe(&server, json!({})).run()).filter(|run| run.failure.is_some()));
-    check(&CUT_OFF, &outcome);
-    assert_eq!(code(&outcome), Some("1047"));
-    let _ = servers::USER;
+    server.sql("SET GLOBAL wsrep_desync = OFF");
+    std::thread::scope(|scope| {
+        // It searches for its cluster as long as it lives.
+        scope.spawn(|| server.try_sql("SET GLOBAL wsrep_cluster_address = 'gcomm://127.0.0.1:1'"));
+        // On its way there it ends every connection.
+        let is_cut_off = |outcome: &Outcome| outcome.status == Status::Unhealthy && outcome.failure.is_none();
+        let cut_off = || Some(probe(&server, json!({})).run()).filter(is_cut_off);
+        let outcome = eventually(SOON, "it is cut off", cut_off);
+        server.process().kill9();
+        check(&CUT_OFF, &outcome);
+    });
 }

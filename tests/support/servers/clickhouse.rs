@@ -163,9 +163,10 @@ pub(crate) fn shared() -> &'static Clickhouse {
 pub(crate) fn replicated() -> (Zookeeper, Clickhouse) {
     let keeper = Zookeeper::start();
     let server = Clickhouse::builder().keeper(&keeper).start();
-    server.query(
-        "CREATE TABLE orders (day Date, id UInt32) ENGINE = ReplicatedMergeTree('/tables/orders', 'first', day, id, 8192)",
-    );
+    let table =
+        "CREATE TABLE orders (day Date, id UInt32) ENGINE = ReplicatedMergeTree('/tables/orders', 'first', day, id, 8192)";
+    // ZooKeeper says that it is well before it takes sessions.
+    server.process().wait_until("the table is made", || server.try_query(table).ok());
     server.query("INSERT INTO orders VALUES ('2026-11-21', 1)");
     (keeper, server)
 }
@@ -214,7 +215,7 @@ fn users() -> String {
     let quota = "<interval><duration>3600</duration><queries>1</queries><errors>0</errors><result_rows>0</result_rows>\
                  <read_rows>0</read_rows><execution_time>0</execution_time></interval>";
     format!(
-        "<yandex><profiles><default/><fixed><readonly>1</readonly></fixed></profiles><users>{users}</users>
+        "<yandex><profiles><default><queue_max_wait_ms>100</queue_max_wait_ms></default><fixed><readonly>1</readonly></fixed></profiles><users>{users}</users>
          <quotas><default/><spent>{quota}</spent></quotas></yandex>\n"
     )
 }

@@ -197,8 +197,10 @@ impl Mysql {
                 "SHOW REPLICA STATUS",
             ];
         }
-        self.sql("SET sql_log_bin = 0; CREATE USER follower@'%' IDENTIFIED BY 'follow';
-                  GRANT REPLICATION SLAVE ON *.* TO follower@'%';");
+        self.sql(
+            "SET sql_log_bin = 0; CREATE USER follower@'%' IDENTIFIED BY 'follow';
+                  GRANT REPLICATION SLAVE ON *.* TO follower@'%';",
+        );
         replica.sql(&format!("{}{}{}; {}", words[0], self.port, words[1], words[2]));
         replica.process.wait_until("the replica follows", || {
             let status = replica.sql(words[3]);
