@@ -108,6 +108,9 @@ pub struct Clickhouse {
 /// A kept-alive connection and what is sent on it.
 pub struct ClickhouseSession {
     connection: HttpConnection,
+    target: Target,
+    /// The server, or what stands before it, closes the connection behind its last answer.
+    ended: bool,
     headers: HeaderMap,
     /// What every question is asked with, such as the database.
     parameters: String,
@@ -161,28 +164,23 @@ degraded = { disk = 0.9 }
         let connection = HttpConnection::open(run, &self.target).await?;
         let mut session = ClickhouseSession {
             connection,
+            target: self.target.clone(),
+            ended: false,
             headers,
             parameters: String::new(),
             version: (0, 0),
             refused: Vec::new(),
             pressed_back: None,
         };
-        let limit = run.server_limit();
-        let greeted = run.phase(Phase::Auth, async {
-            session.ping().await?;
-            self.greet(&mut session, limit).await
-        });
-        let row = greeted.await?;
+        session.ping(run).await?;
+        let row = self.greet(&mut session, run).await?;
         run.fact_if("version", row.first().map(String::as_str));
         run.fact_if("timezone", row.get(1).map(String::as_str));
         Ok(session)
     }
 
     async fn ask(&self, session: &mut ClickhouseSession, run: &mut Run) -> Result<(), Failure> {
-        let reply = session.get("SELECT 1").await?;
-        if reply.is_last() {
-            run.last_use();
-        }
+        let reply = session.get("SELECT 1", run).await?;
         match &*reply.body {
             b"1\n" => Ok(()),
             _ => Err(Failure::new(FailureKind::Protocol, "the answer to SELECT 1 is not 1")),
@@ -275,7 +273,8 @@ impl Clickhouse {
     }
 
     /// The first question with credentials. Where the profile allows it, no question is logged and each has its limit.
-    async fn greet(&self, session: &mut ClickhouseSession, limit: Duration) -> Result<Vec<String>, Failure> {
+    async fn greet(&self, session: &mut ClickhouseSession, run: &mut Run) -> Result<Vec<String>, Failure> {
+        let limit = run.server_limit();
         let parameters = |settings: bool| {
             let mut parameters = form_urlencoded::Serializer::new(String::new());
             parameters.append_pair("wait_end_of_query", "1");
@@ -290,13 +289,13 @@ impl Clickhouse {
         };
         let free = !self.fixed_settings.load(Ordering::Relaxed);
         session.parameters = parameters(free);
-        let mut answer = session.get(GREETING).await;
+        let mut answer = session.get(GREETING, run).await;
         if free
             && answer.as_ref().is_err_and(|refused| refused.code.as_deref().is_some_and(|code| FIXED_SETTINGS.contains(&code)))
         {
             self.fixed_settings.store(true, Ordering::Relaxed);
             session.parameters = parameters(false);
-            answer = session.get(GREETING).await;
+            answer = session.get(GREETING, run).await;
         }
         let row = table(&answer?.body).into_iter().next().unwrap_or_default();
         session.version = row.first().map(|version| parse_version(version)).unwrap_or_default();
@@ -351,7 +350,7 @@ impl Clickhouse {
             run.finding(Finding::when(stale, "replica_delay", delay).against(limit));
         }
         // This page counts only against a server: for read-only tables it has said that all is well.
-        let page = session.page("/replicas_status").await?;
+        let page = session.page("/replicas_status", run).await?;
         if metric("ZooKeeperSession") == Some(0) {
             run.finding(Finding::when(self.expect.writable, "keeper_lost", "no session"));
         } else if page.status.is_server_error() {
@@ -420,8 +419,8 @@ fn judge_inserts(session: &mut ClickhouseSession, events: &HashMap<String, Strin
 
 impl ClickhouseSession {
     /// Whether it is ClickHouse at all.
-    async fn ping(&mut self) -> Result<(), Failure> {
-        let reply = self.page("/ping").await?;
+    async fn ping(&mut self, run: &mut Run) -> Result<(), Failure> {
+        let reply = self.page("/ping", run).await?;
         if reply.status.is_success() && reply.body.starts_with(b"Ok.") {
             return Ok(());
         }
@@ -436,18 +435,27 @@ impl ClickhouseSession {
         Err(failure)
     }
 
-    async fn page(&mut self, path: &str) -> Result<Reply, Failure> {
+    async fn page(&mut self, path: &str, run: &mut Run) -> Result<Reply, Failure> {
+        if self.ended {
+            self.connection = HttpConnection::open(run, &self.target).await?;
+        }
         let mut request = Request::get(path)
             .body(Full::<Bytes>::default())
             .map_err(|_| Failure::new(FailureKind::Config, "no request can be made of this question"))?;
         *request.headers_mut() = self.headers.clone();
-        self.connection.send(request, ANSWER_LIMIT).await
+        let phase = run.phase_now().unwrap_or(Phase::Auth);
+        let reply = run.phase(phase, self.connection.send(request, ANSWER_LIMIT)).await?;
+        self.ended = reply.is_last();
+        if self.ended {
+            run.last_use();
+        }
+        Ok(reply)
     }
 
     /// The answer to a question; an exception is a failure, whatever the status of the answer.
-    async fn get(&mut self, query: &str) -> Result<Reply, Failure> {
+    async fn get(&mut self, query: &str, run: &mut Run) -> Result<Reply, Failure> {
         let query = form_urlencoded::byte_serialize(query.as_bytes()).collect::<String>();
-        let reply = self.page(&format!("/?{}&query={query}", self.parameters)).await?;
+        let reply = self.page(&format!("/?{}&query={query}", self.parameters), run).await?;
         refusal(&reply).map_or(Ok(reply), Err)
     }
 
@@ -457,7 +465,7 @@ impl ClickhouseSession {
             run.missing(name);
             return Ok(None);
         }
-        let answer = self.get(query).await;
+        let answer = self.get(query, run).await;
         let reply = run.optional(name, answer)?;
         if reply.is_none() {
             self.refused.push(name);

@@ -16,6 +16,7 @@ states! { "clickhouse":
     DISK_FULL_WRITABLE = "a disk that is full, and must be writable", "a peer with 1 % free, expect.writable" => Expected::unfit("disk");
     MANY_PARTS = "a partition with too many parts", "a peer with 2 700 of 3 000" => Expected::degraded("parts");
     FAILING = "mutations that fail", "a peer with a latest_fail_reason" => Expected::degraded("mutations_failing");
+    CLOSING = "a proxy that keeps no connection", "a peer that closes behind every answer" => Expected::HEALTHY;
     UNAVAILABLE = "a proxy without a server behind it", "a peer that says 502" => Expected::fails(FailureKind::NotReady);
 }
 
@@ -104,4 +105,15 @@ fn refusals_of_a_server_of_today() {
     let outcome = ask(&peer, json!({}));
     check(&NEW_DENIES, &outcome);
     assert_eq!(outcome.missing.len(), 7, "{outcome:#?}");
+}
+
+#[test]
+fn a_proxy_that_closes_behind_every_answer_is_dialled_anew() {
+    let script = |word: &str, rows: &str| {
+        Script::new().wait_for(word).wait_for("\r\n\r\n").say(answer("200 OK", "Connection: close\r\n", rows)).close()
+    };
+    let peer = Peer::start(QUESTIONS.into_iter().chain(LAST).map(|(word, rows)| script(word, rows)));
+    let outcome = ask(&peer, json!({}));
+    check(&CLOSING, &outcome);
+    assert!(outcome.missing.is_empty(), "{outcome:#?}");
 }

@@ -14,7 +14,7 @@ states! { "clickhouse":
     KEEPER_LOST = "ZooKeeper lost", "kill -9 of it" => Expected::degraded("keeper_lost");
     READ_ONLY = "tables that are read-only", "the same" => Expected::degraded("readonly_replicas");
     KEEPER_LOST_WRITABLE = "ZooKeeper lost, and writes must be possible", "the same with expect.writable" => Expected::unfit("keeper_lost");
-    DELAYED = "a replica that is behind", "the same, degraded.replica_delay = 2s" => Expected::degraded("replica_delay");
+    DELAYED = "a replica that is behind", "SYSTEM STOP FETCHES, degraded.replica_delay = 1s" => Expected::degraded("replica_delay");
     DELAYED_FRESH = "a replica that is far behind, and reads must be fresh", "ten times the limit with expect.fresh_reads" => Expected::unfit("replica_delay");
 }
 
@@ -55,18 +55,30 @@ fn a_replica_without_its_keeper_reads_and_does_not_write() {
     let observed = readonly.findings.iter().find(|finding| finding.code == "readonly_replicas");
     assert_eq!(observed.map(|finding| finding.observed.to_string()).as_deref(), Some("1 of 1: default.orders"));
 
-    let short = json!({ "replica_delay": "1s" });
-    let delayed = eventually(SOON, "it is behind", || {
-        Some(probe(json!({ "degraded": short })).run()).filter(|run| sees("replica_delay", run))
-    });
-    check(&DELAYED, &delayed);
-    let stale = probe(json!({ "degraded": short, "expect": { "fresh_reads": true } }));
-    let stale = eventually(SOON, "it is far behind", || Some(stale.run()).filter(|run| run.status == Status::Unhealthy));
-    check(&DELAYED_FRESH, &stale);
-
     keeper.restart();
     let healed = || (probe(json!({ "expect": { "writable": true } })).run().status == Status::Healthy).then_some(());
     eventually(super::SOON * 3, "it recovers", healed);
+}
+
+#[test]
+fn a_replica_that_does_not_fetch_is_behind() {
+    if !require("clickhouse") {
+        return;
+    }
+    let (_keeper, server) = clickhouse::replicated();
+    server.query(
+        "CREATE TABLE copies (day Date, id UInt32) ENGINE = ReplicatedMergeTree('/tables/orders', 'second', day, id, 8192)",
+    );
+    server.query("SYSTEM STOP FETCHES");
+    server.query("INSERT INTO orders VALUES ('2026-11-21', 2)");
+    let degraded = json!({ "replica_delay": "1s" });
+    let probe = looking(&server, json!({ "degraded": degraded }));
+    let delayed = eventually(SOON, "it is behind", || Some(probe.run()).filter(|run| sees("replica_delay", run)));
+    check(&DELAYED, &delayed);
+    assert!(fact(&delayed, "max_queue_size").parse::<u64>().is_ok_and(|length| length > 0), "{delayed:#?}");
+    let probe = looking(&server, json!({ "degraded": degraded, "expect": { "fresh_reads": true } }));
+    let stale = eventually(SOON, "it is far behind", || Some(probe.run()).filter(|run| run.status == Status::Unhealthy));
+    check(&DELAYED_FRESH, &stale);
 }
 
 #[test]
