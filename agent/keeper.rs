@@ -11,7 +11,7 @@ use std::{
 use probity_probes::Outcome;
 use tokio::{
     sync::{mpsc, oneshot, watch},
-    time::{Instant, MissedTickBehavior, interval},
+    time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
 
 use crate::{
@@ -26,6 +26,10 @@ const BATCH: usize = 256;
 
 /// How often it looks for overdue runs.
 const ROUND: Duration = Duration::from_secs(1);
+
+/// A changed status is published at once; mere numbers wait until so long after the publication before,
+/// because a snapshot of a thousand standings costs more than a run.
+const PACE: Duration = Duration::from_millis(25);
 
 /// What a run says.
 pub struct Report {
@@ -48,6 +52,11 @@ pub struct Keeper {
     revision: u64,
     vitals: Arc<Vitals>,
     published: watch::Sender<Arc<Snapshot>>,
+    published_at: Instant,
+    /// A status has changed since then.
+    is_news: bool,
+    /// Something less important has.
+    is_waiting: bool,
 }
 
 impl Keeper {
@@ -73,7 +82,19 @@ impl Keeper {
             bodies: Bodies::default(),
         };
         let (published, reader) = watch::channel(Arc::new(first));
-        (Self { agent, standings, aggregate, gate, revision: 0, vitals, published }, reader)
+        let keeper = Self {
+            agent,
+            standings,
+            aggregate,
+            gate,
+            revision: 0,
+            vitals,
+            published,
+            published_at: Instant::now(),
+            is_news: false,
+            is_waiting: false,
+        };
+        (keeper, reader)
     }
 
     /// Works until nobody can report any more.
@@ -92,8 +113,13 @@ impl Keeper {
                     for report in batch.drain(..) {
                         self.take(report, now);
                     }
-                    self.publish(now);
+                    if self.is_news || self.published_at.elapsed() >= PACE {
+                        self.publish(now);
+                    } else {
+                        self.is_waiting = true;
+                    }
                 }
+                () = sleep_until(self.published_at + PACE), if self.is_waiting => self.publish(self.vitals.now()),
                 _ = round.tick() => self.look_around(),
             }
         }
@@ -109,6 +135,7 @@ impl Keeper {
         // The asker is gone only when the agent stops; then there is no next run.
         let _ = next.send(pause);
         tell(before, &after);
+        self.is_news |= before.status != after.status;
         self.standings[index] = Arc::new(after);
     }
 
@@ -142,6 +169,7 @@ impl Keeper {
             }
         }
         self.revision += 1;
+        (self.is_news, self.is_waiting, self.published_at) = (false, false, Instant::now());
         self.gate = gate;
         self.aggregate = aggregate;
         self.published.send_replace(Arc::new(Snapshot {
@@ -232,6 +260,25 @@ mod tests {
         assert_eq!(view.revision, 1);
         assert!(view.aggregate.ready && view.aggregate.started);
         assert_eq!(view.aggregate.reason, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn news_is_published_at_once_and_numbers_at_a_pace() {
+        let bench = start(agent());
+        bench.send(0, healthy()).await.unwrap();
+        assert_eq!(bench.view().revision, 1, "pending became healthy");
+        for _ in 0..10 {
+            bench.send(0, healthy()).await.unwrap();
+        }
+        assert_eq!(bench.view().revision, 1);
+        assert_eq!(bench.view().standings[0].tally.runs[0], 1);
+        sleep(2 * PACE).await;
+        assert_eq!((bench.view().revision, bench.view().standings[0].tally.runs[0]), (2, 11));
+        bench.send(0, failed(FailureKind::Auth)).await.unwrap();
+        assert_eq!(bench.view().revision, 3);
+        sleep(2 * PACE).await;
+        bench.send(0, failed(FailureKind::Auth)).await.unwrap();
+        assert_eq!(bench.view().revision, 4, "after a pause there is nothing to wait for");
     }
 
     #[tokio::test(start_paused = true)]

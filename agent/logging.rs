@@ -8,7 +8,8 @@ use crate::cli::{Common, LogFormat};
 
 /// Crates that are only heard when they warn: what they say at `info` is our own work, told twice.
 const QUIET: [&str; 8] = [
-    "async_nats=warn",
+    // It repeats the words of servers; what matters of them is in the outcome.
+    "async_nats=off",
     "hickory_resolver=warn",
     "hickory_proto=warn",
     "hickory_net=warn",
@@ -38,10 +39,10 @@ pub fn start(args: &Common, default: &str) -> Result<(), String> {
 /// `--log-level` or `PROBITY_LOG` wins over `-v`; quiet crates stay quiet unless they are named.
 fn filter(args: &Common, default: &str) -> Result<EnvFilter, String> {
     let level = match (&args.log_level, args.verbose) {
-        (Some(level), _) => level.as_str(),
-        (None, 0) => default,
-        (None, 1) => "debug",
-        (None, _) => "trace",
+        (Some(level), _) if !level.is_empty() => level.as_str(),
+        (_, 0) => default,
+        (_, 1) => "debug",
+        (_, _) => "trace",
     };
     let quiet = QUIET.iter().filter(|directive| directive.split('=').next().is_none_or(|name| !level.contains(name)));
     let directives = quiet.copied().chain([level]).collect::<Vec<_>>().join(",");
@@ -49,7 +50,7 @@ fn filter(args: &Common, default: &str) -> Result<EnvFilter, String> {
         let word = part.rsplit('=').next().unwrap_or(part).trim();
         word.parse::<tracing_subscriber::filter::LevelFilter>().is_ok()
     };
-    if level.is_empty() || !level.split(',').all(known) {
+    if !level.split(',').all(known) {
         return Err(format!("unknown log level `{level}`: expected error, warn, info, debug or trace"));
     }
     EnvFilter::try_new(directives).map_err(|_| format!("unknown log level `{level}`: expected error, warn, info, debug or trace"))

@@ -30,6 +30,9 @@ use crate::{
 /// First runs are spread over at most so much.
 const SPREAD: Duration = Duration::from_secs(2);
 
+/// Runs start at multiples of this, or of a tenth of a short interval.
+const GRID: Duration = Duration::from_millis(20);
+
 /// When the agent stops, a run that goes on gets so long to end by itself.
 const LAST_RUN: Duration = Duration::from_secs(1);
 
@@ -49,7 +52,7 @@ pub async fn run(
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), JoinError> {
     let cap = agent.max_in_flight.map(|seats| Arc::new(Semaphore::new(seats)));
-    let host = host();
+    let (host, epoch) = (host(), Instant::now());
     let mut tasks = JoinSet::new();
     for (index, plan) in dependencies.iter().enumerate() {
         let seat = Seat {
@@ -60,6 +63,7 @@ pub async fn run(
             vitals: Arc::clone(vitals),
             cap: cap.clone(),
             random: fastrand::Rng::with_seed(seed(&agent.id, &host, &plan.name)),
+            epoch,
             skipped: 0,
         };
         tasks.spawn(seat.keep(stop.clone()));
@@ -116,6 +120,7 @@ struct Seat {
     vitals: Arc<Vitals>,
     cap: Option<Arc<Semaphore>>,
     random: fastrand::Rng,
+    epoch: Instant,
     skipped: u64,
 }
 
@@ -185,13 +190,23 @@ impl Seat {
         answer.await.ok()
     }
 
+    /// The nearest moment at which others may start, too: many runs for one waking of three threads. With
+    /// a thousand dependencies, waking is what costs most.
+    fn on_grid(&self, due: Instant) -> Instant {
+        let grid = (self.timing.interval / 10).min(GRID).as_nanos().max(1);
+        let rest = due.duration_since(self.epoch).as_nanos() % grid;
+        let nanos = |nanos: u128| Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
+        if rest * 2 < grid { due - nanos(rest) } else { due + nanos(grid - rest) }
+    }
+
     /// When the next run is due. Ticks that have passed meanwhile are skipped and counted.
     fn schedule(&mut self, base: Instant, next: Next) -> Instant {
         let now = Instant::now();
         if next.quick {
             return now + next.after;
         }
-        let due = base + next.after.mul_f64(0.9 + 0.2 * self.random.f64());
+        let jitter = 0.9 + 0.2 * self.random.f64();
+        let due = self.on_grid(base + next.after.mul_f64(jitter));
         if due > now {
             return due;
         }

@@ -471,3 +471,38 @@ fn the_schema_refuses_what_the_agent_refuses() {
         assert!(!entry(wrong.clone()), "{wrong}");
     }
 }
+
+#[test]
+#[cfg(all(feature = "postgres", feature = "http", feature = "nats"))]
+fn no_slip_of_the_pen_shows_a_secret_or_panics() {
+    const TEXT: &str = "[agent]\nid = \"é\"\n[dependencies.a]\nbackend = \"postgres\"\nurl = \"postgres://u:sentinel-hunter2@h/db\"\n\
+        criticality = \"required\"\n[dependencies.b]\nbackend = \"postgres\"\nurl = 'postgres://h'\n\
+        password = \"sentinel-hunter2\"\ntls = { ca = \"/x\" }\n[dependencies.c]\nbackend = \"http\"\nurl = \"http://h/ü\"\n\
+        headers = { Accept = \"x\", Authorization = \"sentinel-hunter2\" }\nexpect = { status = [200, \"3xx\"] }\n\
+        [dependencies.d]\nbackend = \"nats\"\nurl = \"nats://h\"\ntoken = '''sentinel-hunter2'''\n[dependencies.d.tls]\nkey = \"/y\"\n";
+    const SLIPS: [&str; 16] = ["", "\"", "'", "=", "[", "]", "{", "}", ":", "#", "@", "/", " ", "\n", "é", "${"];
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("c.toml");
+    let mut random = fastrand::Rng::with_seed(7);
+    for _ in 0..300 {
+        let mut text: Vec<char> = TEXT.chars().collect();
+        for _ in 0..random.usize(1..4) {
+            let at = random.usize(..text.len());
+            let gone = random.usize(..2);
+            // Whoever tears the secret itself apart may see the pieces.
+            let torn = |at: usize| {
+                text[at.saturating_sub(20)..(at + 20).min(text.len())].iter().collect::<String>().contains("sentinel")
+            };
+            if torn(at) && gone == 1 && text[at].is_alphanumeric() {
+                continue;
+            }
+            text.splice(at..at + gone, random.choice(SLIPS).unwrap_or_default().chars());
+        }
+        let text: String = text.into_iter().collect();
+        fs::write(&path, &text).expect("the file can be written");
+        if let Err(mistakes) = load_with(&path, &environment) {
+            let shown = mistakes.to_string();
+            assert!(!shown.contains(SENTINEL), "{text}\n{shown}");
+        }
+    }
+}

@@ -28,6 +28,8 @@ pub(super) struct Document<'a> {
     /// In the order of the files.
     pub(super) dependencies: Vec<Section<'a>>,
     pub(super) mistakes: Vec<Mistake>,
+    /// Where the parser stumbled.
+    pub(super) broken: Vec<Place>,
     /// Where a file is no TOML, up to the next table: what is read there is a guess.
     doubtful: Vec<Place>,
 }
@@ -67,10 +69,14 @@ impl<'a> Document<'a> {
         let repeated = error.message() == "duplicate key";
         let place = Place::new(file, span.clone());
         // One slip makes the parser stumble several times: only the first stumble of a line is told.
-        let told = self.mistakes.iter().any(|known| {
-            known.place.as_ref().is_some_and(|known| known.file == file && (line..=span.start).contains(&known.start))
-        });
+        let cascade = error.message().starts_with("missing comma between")
+            && self.mistakes.last().is_some_and(|last| last.title.ends_with(error.message()));
+        let told = cascade
+            || self.mistakes.iter().any(|known| {
+                known.place.as_ref().is_some_and(|known| known.file == file && (line..=span.start).contains(&known.start))
+            });
         if !repeated {
+            self.broken.push(place.clone());
             let next = text[line..].match_indices("\n[").map(|(at, _)| line + at + 1).find(|at| *at > span.start);
             self.doubtful.push(Place::new(file, line..next.unwrap_or(text.len() + 1)));
         }

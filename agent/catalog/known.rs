@@ -65,6 +65,11 @@ impl KnownKeys {
         }
     }
 
+    /// Whether this very key is known, and holds no secret.
+    pub(super) fn is_plain(&self, key: &str) -> bool {
+        self.0.get(key) == Some(&false)
+    }
+
     /// What the value of a key is, most likely.
     pub(super) fn guess(&self, key: &str) -> Guess {
         let key = key.to_ascii_lowercase();

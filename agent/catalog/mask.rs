@@ -8,17 +8,31 @@ use std::ops::Range;
 
 use super::known::{Guess, KnownKeys};
 
-/// The text with everything hidden that may be a secret. `hidden` certainly is; `cleared` certainly is not.
-pub(super) fn mask(text: &str, known: &KnownKeys, hidden: &[Range<usize>], cleared: &[Range<usize>]) -> String {
+/// What is known of the places in a text.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Places {
+    /// Certainly secrets.
+    pub(super) hidden: Vec<Range<usize>>,
+    /// Certainly none.
+    pub(super) cleared: Vec<Range<usize>>,
+    /// Here the text is no TOML, so that nobody knows where a value ends.
+    pub(super) broken: Vec<usize>,
+}
+
+/// The text with everything hidden that may be a secret.
+pub(super) fn mask(text: &str, known: &KnownKeys, places: &Places) -> String {
     let mut mask = Mask { text, known, hide: vec![false; text.len()] };
     mask.keys();
-    for range in cleared {
+    for range in &places.cleared {
         mask.set(range.clone(), false);
     }
-    for range in hidden {
+    for range in &places.hidden {
         mask.quoted(range.clone());
     }
     mask.urls();
+    for at in &places.broken {
+        mask.broken_line(*at);
+    }
     let mut masked = String::with_capacity(text.len());
     for (at, letter) in text.char_indices() {
         if mask.hide[at] && letter != '\n' && letter != '\r' {
@@ -182,6 +196,22 @@ impl Mask<'_> {
         last
     }
 
+    /// Hides a line that is no TOML behind its first key, if anything in it sounds like a secret.
+    fn broken_line(&mut self, at: usize) {
+        let at = self.text.floor_char_boundary(at.min(self.text.len()));
+        let start = self.text[..at].rfind('\n').map_or(0, |found| found + 1);
+        let end = self.text[start..].find('\n').map_or(self.text.len(), |length| start + length);
+        let line = &self.text[start..end];
+        let word = |c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-'));
+        let first = line.find(['=', ':']).unwrap_or(0);
+        let harmless = self.known.is_plain(line[..first].trim())
+            && !line.contains('@')
+            && line.split(word).all(|word| self.known.guess(word) != Guess::Secret);
+        if !harmless {
+            self.set(start + first..end, true);
+        }
+    }
+
     /// Hides user parts and secret parameters of whatever looks like a URL, wherever it stands.
     fn urls(&mut self) {
         let mut start = 0;
@@ -330,7 +360,7 @@ mod tests {
             "tls = { ca = \"x\", password = \"§\"",
         ] {
             let text = line.replace('§', S);
-            let masked = mask(&text, &known(), &[], &[]);
+            let masked = mask(&text, &known(), &Places::default());
             assert!(!masked.contains(S), "{masked}");
             assert_eq!(masked.len(), text.len());
         }
@@ -350,7 +380,7 @@ mod tests {
             "tls = { ca = \"/etc/ca.pem\" }",
             "frobnicate = 3",
         ] {
-            let masked = mask(text, &known(), &[], &[]);
+            let masked = mask(text, &known(), &Places::default());
             let expected = text.replace("${USER}:${PASSWORD}", "${USER}*${PASSWORD}");
             assert_eq!(masked, expected);
         }
@@ -363,6 +393,7 @@ mod tests {
     #[test]
     fn what_is_certain_overrules_what_is_guessed() {
         let text = "team = \"core\"\nx = \"abc\"";
-        assert_eq!(mask(text, &known(), &[spot(18, 23)], &[spot(7, 13)]), "team = \"core\"\nx = \"***\"");
+        let places = Places { hidden: vec![spot(18, 23)], cleared: vec![spot(7, 13)], broken: Vec::new() };
+        assert_eq!(mask(text, &known(), &places), "team = \"core\"\nx = \"***\"");
     }
 }

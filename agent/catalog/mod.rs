@@ -19,7 +19,7 @@ mod walk;
 
 use std::{collections::BTreeMap, path::Path};
 
-use probity_probes::{Entry, find, registry};
+use probity_probes::{Entry, address::nearest, find, registry};
 use serde_json::Value;
 use toml::de::DeValue;
 
@@ -96,7 +96,7 @@ impl<'a> Loader<'a> {
             mistakes.push(mistake.help("add at least one [dependencies.NAME]"));
         }
         if !mistakes.is_empty() {
-            return Err(Mistakes::new(self.shown(), mistakes));
+            return Err(Mistakes::new(self.shown(&document.broken), mistakes));
         }
         Ok(Plan { agent: build::agent(&keys), dependencies, warnings: self.warnings })
     }
@@ -175,17 +175,21 @@ impl<'a> Loader<'a> {
         self.cleared.extend(walk.cleared.into_iter().map(place));
     }
 
-    /// The files as they may be shown.
-    fn shown(&self) -> Vec<Shown> {
+    /// The files as they may be shown. Where one is no TOML, nobody knows for certain what is no secret.
+    fn shown(&self, broken: &[Place]) -> Vec<Shown> {
         let mut known = KnownKeys::default();
         known.learn(&schema::catalog());
         self.schemas.values().for_each(|schema| known.learn(schema));
         let of = |places: &[Place], file: usize| -> Vec<_> {
             places.iter().filter(|place| place.file == file).map(|place| place.start..place.end).collect()
         };
-        let mask = |(index, file): (usize, &File)| Shown {
-            path: file.path.clone(),
-            text: mask::mask(&file.text, &known, &of(&self.hidden, index), &of(&self.cleared, index)),
+        let mask = |(index, file): (usize, &File)| {
+            let places = mask::Places {
+                hidden: of(&self.hidden, index),
+                cleared: if broken.is_empty() { of(&self.cleared, index) } else { Vec::new() },
+                broken: of(broken, index).into_iter().map(|span| span.start).collect(),
+            };
+            Shown { path: file.path.clone(), text: mask::mask(&file.text, &known, &places) }
         };
         self.files.iter().enumerate().map(mask).collect()
     }
@@ -204,13 +208,16 @@ fn backend(section: &Section<'_>, walk: &mut Walk<'_>) -> Option<(&'static str, 
     };
     let word = walk.expand(raw, item.span())?.text;
     walk.cleared.push(item.span());
-    match find(&word) {
-        Ok(entry) => registry().iter().find(|row| row.kind == word).map(|row| (row.kind, entry)),
+    let kinds = || registry().iter().map(|row| row.kind);
+    let meant = match find(&word) {
+        Ok(_) => Some(word.as_str()),
+        // What else is wrong with the entry is told in the same go, by the backend that was most likely meant.
         Err(title) => {
             walk.mistake(item.span(), title);
-            None
+            nearest(&word, kinds())
         }
-    }
+    }?;
+    kinds().find(|kind| *kind == meant).zip(find(meant).ok())
 }
 
 /// Whether a switch is on, in a table that is wrong elsewhere.

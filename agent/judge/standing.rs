@@ -247,6 +247,8 @@ pub fn why(outcome: &Outcome, findings: &[Finding]) -> String {
 
 fn in_words(failure: &Failure) -> String {
     match &failure.code {
+        // "no answer within the deadline (timeout in query)" says its kind already.
+        None if failure.message.contains(failure.kind.as_str()) => failure.message.clone(),
         Some(code) => format!("{} ({}, {code})", failure.message, failure.kind),
         None => format!("{} ({})", failure.message, failure.kind),
     }

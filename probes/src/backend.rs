@@ -123,12 +123,12 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             depth: Depth::Deep,
-            deep_interval: Duration::from_secs(60),
-            fresh_every: Duration::from_secs(300),
+            deep_interval: Duration::from_mins(1),
+            fresh_every: Duration::from_mins(5),
             connection: ConnectionPolicy::Auto,
             require_coverage: false,
             latency: None,
-            certificate: Duration::from_secs(14 * 86_400),
+            certificate: Duration::from_hours(336),
             resolver: Resolver::System,
         }
     }

@@ -172,12 +172,13 @@ impl<B: Backend> Asker<B> {
             }
         };
         let phases = run.seen().phases;
-        let renewed = match self.is_due(&session) {
-            false => Ok(None),
-            true => match slot.paused() {
+        let renewed = if self.is_due(&session) {
+            match slot.paused() {
                 Some((rejection, _)) => Err(rejection),
                 None => self.open(run, slot).await.map(Some),
-            },
+            }
+        } else {
+            Ok(None)
         };
         // The question went by the warm session, and so the phases are those of a warm run.
         run.seen().session = Some(SessionKind::Warm);
@@ -439,9 +440,10 @@ impl<B: Backend> Probe for Asker<B> {
                 // Let go of as soon as a run takes the session: a watch keeps its socket open.
                 let watches = idle.borrow_and_update().clone();
                 let closed = async {
-                    match watches.is_empty() {
-                        true => pending().await,
-                        false => drop(select_all(watches.iter().map(|watch| watch.closed().boxed())).await),
+                    if watches.is_empty() {
+                        pending::<()>().await;
+                    } else {
+                        drop(select_all(watches.iter().map(|watch| watch.closed().boxed())).await);
                     }
                 };
                 tokio::select! {

@@ -1,6 +1,7 @@
 //! Redis 7, well and sick.
 
 mod access;
+mod cluster;
 mod faults;
 mod replication;
 mod serving;
@@ -18,7 +19,8 @@ use crate::support::probe::Asked;
 use crate::support::servers::redis::Redis;
 use crate::support::truth::{State, check};
 
-pub(crate) const STATES: &[&[State]] = &[access::STATES, replication::STATES, serving::STATES, sessions::STATES, tls::STATES];
+pub(crate) const STATES: &[&[State]] =
+    &[access::STATES, cluster::STATES, replication::STATES, serving::STATES, sessions::STATES, tls::STATES];
 
 /// How long something that is under way may take on a busy machine.
 const SOON: Duration = Duration::from_secs(20);

@@ -152,7 +152,7 @@ degraded = { memory = 0.9 }
         let opened = run
             .phase(Phase::Auth, async {
                 let (connection, driver) =
-                    MultiplexedConnection::new_with_config(&bare, stream, patience).await.map_err(failure)?;
+                    MultiplexedConnection::new_with_config(&bare, stream, patience).await.map_err(|error| failure(&error))?;
                 let mut session =
                     RedisSession { connection, _driver: Background::spawn(driver), sections: false, rejected_connections: None };
                 if let Some(login) = &login {
@@ -343,17 +343,17 @@ impl RedisSession {
     }
 
     async fn ask<T: FromRedisValue>(&mut self, question: &Cmd) -> Result<T, Failure> {
-        question.query_async(&mut self.connection).await.map_err(failure)
+        question.query_async(&mut self.connection).await.map_err(|error| failure(&error))
     }
 }
 
 /// From the library's error: the server's own prefix decides; a plain `ERR` is told apart by its text,
 /// which is part of the protocol and not translated.
-fn failure(error: RedisError) -> Failure {
+fn failure(error: &RedisError) -> Failure {
     match error.code() {
         Some(code) => refusal(code, error.detail().unwrap_or_default()),
-        None if error.is_io_error() || error.is_connection_dropped() => Failure::from_chain(&error, FailureKind::ConnectionLost),
-        None => Failure::from_chain(&error, FailureKind::Protocol),
+        None if error.is_io_error() || error.is_connection_dropped() => Failure::from_chain(error, FailureKind::ConnectionLost),
+        None => Failure::from_chain(error, FailureKind::Protocol),
     }
 }
 
@@ -394,6 +394,7 @@ impl<'a> Info<'a> {
     }
 }
 
+#[rustfmt::skip] // one row, one line: it is a table
 static MANUAL: Manual = Manual {
     title: "Redis",
     summary: "Redis 4 and later, Valkey, and managed servers that speak RESP, as a single server or as one node of a \
@@ -421,11 +422,7 @@ static MANUAL: Manual = Manual {
         FactRow { name: "rejected_connections_total", metric: true, meaning: "Connections refused at the limit of clients." },
         FactRow { name: "connected_replicas", metric: true, meaning: "Replicas connected to this server." },
         FactRow { name: "master_link_up", metric: true, meaning: "Whether a replica has its link to the primary." },
-        FactRow {
-            name: "replication_lag_bytes",
-            metric: true,
-            meaning: "Bytes that a replica has received and not yet applied.",
-        },
+        FactRow { name: "replication_lag_bytes", metric: true, meaning: "Bytes that a replica has received and not yet applied." },
         FactRow { name: "replication_last_io_seconds", metric: true, meaning: "Time since a replica heard from its primary." },
         FactRow { name: "rdb_last_save_ok", metric: true, meaning: "Whether the last background save succeeded." },
         FactRow { name: "cluster_state_ok", metric: true, meaning: "Whether the node sees the cluster as ok." },
@@ -433,212 +430,46 @@ static MANUAL: Manual = Manual {
         FactRow { name: "cluster_known_nodes", metric: true, meaning: "Nodes that the node knows of." },
     ],
     findings: &[
-        FindingRow {
-            code: "persistence_blocks_writes",
-            meaning: "`PING` answers `MISCONF`: the server cannot persist and refuses writes. Degraded; a `not_ready` failure with `expect.writable`.",
-            remedy: "Read the server's log for the failed save: disk full, permission or fork.",
-        },
-        FindingRow {
-            code: "persistence_failing",
-            meaning: "The last background save or append failed: degraded.",
-            remedy: "Read the server's log: disk full, permission or fork.",
-        },
-        FindingRow {
-            code: "memory",
-            meaning: "`used_memory` ≥ `degraded.memory` of `maxmemory` and nothing is evicted: degraded; from 0.98 on unhealthy with `expect.writable`.",
-            remedy: "Free memory, raise `maxmemory` or choose an eviction policy: writes fail with OOM at the limit.",
-        },
-        FindingRow {
-            code: "connections",
-            meaning: "`connected_clients` ≥ `degraded.connections` of `maxclients`: degraded.",
-            remedy: "Look for clients that leak connections, or raise `maxclients`.",
-        },
-        FindingRow {
-            code: "rejecting_connections",
-            meaning: "`rejected_connections` grew since the last deep question: degraded.",
-            remedy: "The server reaches `maxclients` at times: look for bursts, or raise it.",
-        },
-        FindingRow {
-            code: "role_mismatch",
-            meaning: "The role is not `expect.role`, or a replica takes no writes and `expect.writable` is set: unhealthy.",
-            remedy: "A fail-over happened, or the address leads to the wrong node.",
-        },
-        FindingRow {
-            code: "replication_broken",
-            meaning: "A replica has no link to its primary: degraded, unhealthy with `expect.fresh_reads`.",
-            remedy: "Check the primary, and the network and credentials between both.",
-        },
-        FindingRow {
-            code: "replication_syncing",
-            meaning: "A replica copies the whole data set: degraded until it is done.",
-            remedy: "Wait; when it repeats, enlarge the replication backlog.",
-        },
-        FindingRow {
-            code: "replication_lag",
-            meaning: "A replica has received `degraded.replication_lag_bytes` and not yet applied them: degraded.",
-            remedy: "Look for load on the replica and for the network.",
-        },
-        FindingRow {
-            code: "replication_silent",
-            meaning: "A replica has heard nothing for `degraded.replication_silence`: degraded.",
-            remedy: "The primary may hang: ask it.",
-        },
-        FindingRow {
-            code: "min_replicas_unmet",
-            meaning: "`min-replicas-to-write` is set and no replica is good: writes fail with NOREPLICAS. Degraded, unhealthy with `expect.writable`.",
-            remedy: "Bring replicas back, or lower `min-replicas-to-write`.",
-        },
-        FindingRow {
-            code: "cluster_down",
-            meaning: "`cluster_state` is not ok: unhealthy.",
-            remedy: "Run `redis-cli --cluster check`: slots without a node, or no majority.",
-        },
-        FindingRow {
-            code: "cluster_slots_failing",
-            meaning: "Slots lie on nodes that failed or are suspected to have: degraded.",
-            remedy: "Look at `CLUSTER NODES` for the failing ones.",
-        },
-        FindingRow {
-            code: "cluster_slots_unassigned",
-            meaning: "Fewer than 16384 slots are assigned: degraded.",
-            remedy: "Assign the missing slots with `redis-cli --cluster fix`.",
-        },
+        FindingRow { code: "persistence_blocks_writes", meaning: "`PING` answers `MISCONF`: the server cannot persist and refuses writes. Degraded; a `not_ready` failure with `expect.writable`.", remedy: "Read the server's log for the failed save: disk full, permission or fork." },
+        FindingRow { code: "persistence_failing", meaning: "The last background save or append failed: degraded.", remedy: "Read the server's log: disk full, permission or fork." },
+        FindingRow { code: "memory", meaning: "`used_memory` ≥ `degraded.memory` of `maxmemory` and nothing is evicted: degraded; from 0.98 on unhealthy with `expect.writable`.", remedy: "Free memory, raise `maxmemory` or choose an eviction policy: writes fail with OOM at the limit." },
+        FindingRow { code: "connections", meaning: "`connected_clients` ≥ `degraded.connections` of `maxclients`: degraded.", remedy: "Look for clients that leak connections, or raise `maxclients`." },
+        FindingRow { code: "rejecting_connections", meaning: "`rejected_connections` grew since the last deep question: degraded.", remedy: "The server reaches `maxclients` at times: look for bursts, or raise it." },
+        FindingRow { code: "role_mismatch", meaning: "The role is not `expect.role`, or a replica takes no writes and `expect.writable` is set: unhealthy.", remedy: "A fail-over happened, or the address leads to the wrong node." },
+        FindingRow { code: "replication_broken", meaning: "A replica has no link to its primary: degraded, unhealthy with `expect.fresh_reads`.", remedy: "Check the primary, and the network and credentials between both." },
+        FindingRow { code: "replication_syncing", meaning: "A replica copies the whole data set: degraded until it is done.", remedy: "Wait; when it repeats, enlarge the replication backlog." },
+        FindingRow { code: "replication_lag", meaning: "A replica has received `degraded.replication_lag_bytes` and not yet applied them: degraded.", remedy: "Look for load on the replica and for the network." },
+        FindingRow { code: "replication_silent", meaning: "A replica has heard nothing for `degraded.replication_silence`: degraded.", remedy: "The primary may hang: ask it." },
+        FindingRow { code: "min_replicas_unmet", meaning: "`min-replicas-to-write` is set and no replica is good: writes fail with NOREPLICAS. Degraded, unhealthy with `expect.writable`.", remedy: "Bring replicas back, or lower `min-replicas-to-write`." },
+        FindingRow { code: "cluster_down", meaning: "`cluster_state` is not ok: unhealthy.", remedy: "Run `redis-cli --cluster check`: slots without a node, or no majority." },
+        FindingRow { code: "cluster_slots_failing", meaning: "Slots lie on nodes that failed or are suspected to have: degraded.", remedy: "Look at `CLUSTER NODES` for the failing ones." },
+        FindingRow { code: "cluster_slots_unassigned", meaning: "Fewer than 16384 slots are assigned: degraded.", remedy: "Assign the missing slots with `redis-cli --cluster fix`." },
     ],
     codes: &[
-        CodeRow {
-            code: "WRONGPASS",
-            kind: FailureKind::Auth,
-            message: "the server rejected the user name or password",
-            remedy: "",
-        },
-        CodeRow {
-            code: "NOAUTH",
-            kind: FailureKind::Auth,
-            message: "the server wants a password and none is configured",
-            remedy: "Set `password`, and `username` for an ACL user.",
-        },
-        CodeRow {
-            code: "ERR invalid password*",
-            kind: FailureKind::Auth,
-            message: "the server rejected the password",
-            remedy: "",
-        },
-        CodeRow {
-            code: "ERR Client sent AUTH, but no password is set*",
-            kind: FailureKind::Config,
-            message: "a password is configured, but the server has none",
-            remedy: "Remove `password`, or set `requirepass` on the server.",
-        },
-        CodeRow {
-            code: "ERR AUTH <password> called without any password*",
-            kind: FailureKind::Config,
-            message: "a password is configured, but the server has none",
-            remedy: "Remove `password`, or set `requirepass` on the server.",
-        },
-        CodeRow {
-            code: "ERR wrong number of arguments for 'auth'*",
-            kind: FailureKind::Config,
-            message: "a user is configured, but the server is older than Redis 6 and has none",
-            remedy: "Remove `username`.",
-        },
-        CodeRow {
-            code: "DENIED",
-            kind: FailureKind::Auth,
-            message: "the server is in protected mode and refuses other machines",
-            remedy: "Set a password on the server, or bind it to the right interface.",
-        },
-        CodeRow {
-            code: "NOPERM",
-            kind: FailureKind::Permission,
-            message: "the ACL user may not run this command",
-            remedy: "Grant `+ping +info` (and `+cluster|info` in a cluster) to the probe's user.",
-        },
-        CodeRow {
-            code: "LOADING",
-            kind: FailureKind::NotReady,
-            message: "the server is loading its data set",
-            remedy: "Wait until it has loaded; INFO persistence shows how far it is.",
-        },
-        CodeRow {
-            code: "MASTERDOWN",
-            kind: FailureKind::NotReady,
-            message: "the replica has lost its primary and does not serve stale data",
-            remedy: "Bring the primary back, or fail over.",
-        },
-        CodeRow {
-            code: "MISCONF",
-            kind: FailureKind::NotReady,
-            message: "the server cannot persist and refuses writes",
-            remedy: "Read the server's log for the failed save: disk full, permission or fork.",
-        },
-        CodeRow {
-            code: "BUSY",
-            kind: FailureKind::NotReady,
-            message: "a script blocks the server",
-            remedy: "End it with SCRIPT KILL, or FUNCTION KILL.",
-        },
-        CodeRow {
-            code: "CLUSTERDOWN",
-            kind: FailureKind::NotReady,
-            message: "the cluster does not serve",
-            remedy: "Run `redis-cli --cluster check`.",
-        },
+        CodeRow { code: "WRONGPASS", kind: FailureKind::Auth, message: "the server rejected the user name or password", remedy: "" },
+        CodeRow { code: "NOAUTH", kind: FailureKind::Auth, message: "the server wants a password and none is configured", remedy: "Set `password`, and `username` for an ACL user." },
+        CodeRow { code: "ERR invalid password*", kind: FailureKind::Auth, message: "the server rejected the password", remedy: "" },
+        CodeRow { code: "ERR Client sent AUTH, but no password is set*", kind: FailureKind::Config, message: "a password is configured, but the server has none", remedy: "Remove `password`, or set `requirepass` on the server." },
+        CodeRow { code: "ERR AUTH <password> called without any password*", kind: FailureKind::Config, message: "a password is configured, but the server has none", remedy: "Remove `password`, or set `requirepass` on the server." },
+        CodeRow { code: "ERR wrong number of arguments for 'auth'*", kind: FailureKind::Config, message: "a user is configured, but the server is older than Redis 6 and has none", remedy: "Remove `username`." },
+        CodeRow { code: "DENIED", kind: FailureKind::Auth, message: "the server is in protected mode and refuses other machines", remedy: "Set a password on the server, or bind it to the right interface." },
+        CodeRow { code: "NOPERM", kind: FailureKind::Permission, message: "the ACL user may not run this command", remedy: "Grant `+ping +info` (and `+cluster|info` in a cluster) to the probe's user." },
+        CodeRow { code: "LOADING", kind: FailureKind::NotReady, message: "the server is loading its data set", remedy: "Wait until it has loaded; INFO persistence shows how far it is." },
+        CodeRow { code: "MASTERDOWN", kind: FailureKind::NotReady, message: "the replica has lost its primary and does not serve stale data", remedy: "Bring the primary back, or fail over." },
+        CodeRow { code: "MISCONF", kind: FailureKind::NotReady, message: "the server cannot persist and refuses writes", remedy: "Read the server's log for the failed save: disk full, permission or fork." },
+        CodeRow { code: "BUSY", kind: FailureKind::NotReady, message: "a script blocks the server", remedy: "End it with SCRIPT KILL, or FUNCTION KILL." },
+        CodeRow { code: "CLUSTERDOWN", kind: FailureKind::NotReady, message: "the cluster does not serve", remedy: "Run `redis-cli --cluster check`." },
         CodeRow { code: "TRYAGAIN", kind: FailureKind::NotReady, message: "the cluster is moving slots", remedy: "" },
-        CodeRow {
-            code: "NOREPLICAS",
-            kind: FailureKind::NotReady,
-            message: "too few replicas are connected for writes",
-            remedy: "Bring replicas back.",
-        },
-        CodeRow {
-            code: "READONLY",
-            kind: FailureKind::NotReady,
-            message: "the server is a replica and takes no writes",
-            remedy: "Point the entry at the primary.",
-        },
+        CodeRow { code: "NOREPLICAS", kind: FailureKind::NotReady, message: "too few replicas are connected for writes", remedy: "Bring replicas back." },
+        CodeRow { code: "READONLY", kind: FailureKind::NotReady, message: "the server is a replica and takes no writes", remedy: "Point the entry at the primary." },
         CodeRow { code: "OOM", kind: FailureKind::Overload, message: "the server has reached its memory limit", remedy: "" },
-        CodeRow {
-            code: "ERR max number of clients*",
-            kind: FailureKind::Overload,
-            message: "the server has reached its limit of clients",
-            remedy: "Look for clients that leak connections, or raise `maxclients`.",
-        },
-        CodeRow {
-            code: "MOVED",
-            kind: FailureKind::Config,
-            message: "the target is a node of a cluster and sends us elsewhere",
-            remedy: "",
-        },
-        CodeRow {
-            code: "ERR DB index is out of range*",
-            kind: FailureKind::Config,
-            message: "the server has no database of this number",
-            remedy: "Correct the path of the URL.",
-        },
-        CodeRow {
-            code: "ERR invalid DB index*",
-            kind: FailureKind::Config,
-            message: "the server has no database of this number",
-            remedy: "Correct the path of the URL.",
-        },
-        CodeRow {
-            code: "ERR SELECT is not allowed in cluster mode*",
-            kind: FailureKind::Config,
-            message: "a cluster has only database 0",
-            remedy: "Remove the database from the URL.",
-        },
-        CodeRow {
-            code: "ERR unknown command*",
-            kind: FailureKind::Permission,
-            message: "the server does not know the command; it may be renamed or disabled",
-            remedy: "",
-        },
-        CodeRow {
-            code: "ERR Protocol error*",
-            kind: FailureKind::Protocol,
-            message: "the server did not understand us",
-            remedy: "",
-        },
+        CodeRow { code: "ERR max number of clients*", kind: FailureKind::Overload, message: "the server has reached its limit of clients", remedy: "Look for clients that leak connections, or raise `maxclients`." },
+        CodeRow { code: "MOVED", kind: FailureKind::Config, message: "the target is a node of a cluster and sends us elsewhere", remedy: "" },
+        CodeRow { code: "ERR DB index is out of range*", kind: FailureKind::Config, message: "the server has no database of this number", remedy: "Correct the path of the URL." },
+        CodeRow { code: "ERR invalid DB index*", kind: FailureKind::Config, message: "the server has no database of this number", remedy: "Correct the path of the URL." },
+        CodeRow { code: "ERR SELECT is not allowed in cluster mode*", kind: FailureKind::Config, message: "a cluster has only database 0", remedy: "Remove the database from the URL." },
+        CodeRow { code: "ERR unknown command*", kind: FailureKind::Permission, message: "the server does not know the command; it may be renamed or disabled", remedy: "" },
+        CodeRow { code: "ERR Protocol error*", kind: FailureKind::Protocol, message: "the server did not understand us", remedy: "" },
     ],
     unsupported: &[
         "Sentinel and cluster URLs (`redis+sentinel://`, `redis+cluster://`): point the entry at one node.",

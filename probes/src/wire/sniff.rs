@@ -17,9 +17,9 @@ pub enum Protocol {
     Redis,
     /// NATS.
     Nats,
-    /// PostgreSQL's protocol, version 3.
+    /// `PostgreSQL`'s protocol, version 3.
     Postgres,
-    /// MySQL's greeting.
+    /// `MySQL`'s greeting.
     MySql,
     /// AMQP.
     Amqp,

@@ -21,7 +21,10 @@ use tokio::{
 };
 use tokio_rustls::client::TlsStream;
 
-use crate::{failure::WireFault, wire::sniff::Protocol};
+use crate::{
+    failure::{Failure, FailureKind, WireFault},
+    wire::sniff::Protocol,
+};
 
 /// How many bytes one run may read from one peer.
 pub(crate) const READ_LIMIT: u64 = 4 * 1024 * 1024;
@@ -41,6 +44,8 @@ pub(crate) struct Connection {
 pub(crate) struct Tether {
     left: AtomicU64,
     first: Mutex<First>,
+    /// What was wrong with what came in, for when a library only says that the connection is gone.
+    fault: Mutex<Option<Failure>>,
 }
 
 /// The first bytes of a conversation, and what they should belong to.
@@ -50,9 +55,15 @@ struct First {
     expected: Protocol,
 }
 
+impl First {
+    fn new(expected: Protocol) -> Self {
+        Self { bytes: Vec::new(), expected }
+    }
+}
+
 impl Tether {
     fn new(expected: Protocol) -> Self {
-        Self { left: AtomicU64::new(READ_LIMIT), first: Mutex::new(First { bytes: Vec::new(), expected }) }
+        Self { left: AtomicU64::new(READ_LIMIT), first: Mutex::new(First::new(expected)), fault: Mutex::default() }
     }
 
     fn first(&self) -> MutexGuard<'_, First> {
@@ -61,7 +72,7 @@ impl Tether {
 
     /// From here on the peer must speak TLS.
     pub(crate) fn expect_tls(&self) {
-        *self.first() = First { bytes: Vec::new(), expected: Protocol::Tls };
+        *self.first() = First::new(Protocol::Tls);
     }
 
     /// The first bytes that came in, or the first after [`Tether::expect_tls`]: at most 64.
@@ -79,6 +90,18 @@ impl Tether {
         self.left.load(Ordering::Relaxed) == READ_LIMIT && self.first().bytes.is_empty()
     }
 
+    /// Why reading ended, where it was more than an end.
+    pub(crate) fn fault(&self) -> Option<Failure> {
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn mourn(&self, error: &io::Error) {
+        let failure = Failure::from_io(error);
+        if matches!(failure.kind, FailureKind::Tls | FailureKind::Protocol) {
+            self.fault.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failure);
+        }
+    }
+
     /// Takes note of bytes that came in.
     fn account(&self, bytes: &[u8]) -> io::Result<()> {
         let before = self.left.load(Ordering::Relaxed);
@@ -86,16 +109,17 @@ impl Tether {
             return Err(WireFault::TooLong { limit: READ_LIMIT }.into_io());
         };
         self.left.store(left, Ordering::Relaxed);
-        let First { bytes: first, expected } = &mut *self.first();
-        if first.len() < FIRST && !bytes.is_empty() {
-            let room = FIRST - first.len();
-            first.extend_from_slice(&bytes[..bytes.len().min(room)]);
-            let foreign = match *expected {
-                Protocol::Tls => Protocol::plaintext_instead_of_tls(first),
-                own => own.foreign(first),
+        let mut first = self.first();
+        if first.bytes.len() < FIRST && !bytes.is_empty() {
+            let room = FIRST - first.bytes.len();
+            first.bytes.extend_from_slice(&bytes[..bytes.len().min(room)]);
+            let expected = first.expected;
+            let foreign = match expected {
+                Protocol::Tls => Protocol::plaintext_instead_of_tls(&first.bytes),
+                own => own.foreign(&first.bytes),
             };
             if let Some(seen) = foreign {
-                return Err(WireFault::Foreign { expected: *expected, seen }.into_io());
+                return Err(WireFault::Foreign { expected, seen }.into_io());
             }
         }
         Ok(())
@@ -251,6 +275,13 @@ impl Stream {
         }
     }
 
+    fn tether(&self) -> &Tether {
+        match self {
+            Self::Plain(wire) => &wire.tether,
+            Self::Tls(tls) => &tls.get_ref().0.tether,
+        }
+    }
+
     /// The protocol that was agreed on inside TLS.
     #[must_use]
     pub fn alpn(&self) -> Option<&[u8]> {
@@ -271,8 +302,13 @@ macro_rules! either {
 }
 
 impl AsyncRead for Stream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        either!(self, poll_read, cx, buf)
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.as_mut();
+        let read = either!(this, poll_read, cx, buf);
+        if let Poll::Ready(Err(error)) = &read {
+            self.tether().mourn(error);
+        }
+        read
     }
 }
 

@@ -21,7 +21,6 @@ states! { "redis":
     BLIND_STRICT = "a user without INFO, and coverage is required", "the same with require_coverage" => Expected::degraded("partial_coverage");
     MUTE = "a user without PING", "+@connection -ping" => Expected::fails(FailureKind::Permission);
     NO_DATABASE = "a database that does not exist", "database 99 of 16" => Expected::fails(FailureKind::Config);
-    CLUSTER_DATABASE = "a database of a cluster", "database 1 with cluster-enabled" => Expected::fails(FailureKind::Config);
 }
 
 /// Logs in as the ordinary user.
@@ -115,5 +114,4 @@ fn a_database_that_does_not_exist_is_a_mistake_of_the_catalog() {
     let server = Redis::start();
     check(&NO_DATABASE, &asking(&server, 99));
     check(&super::serving::WELL, &asking(&server, 15));
-    check(&CLUSTER_DATABASE, &asking(&redis::cluster_down(), 1));
 }

@@ -137,7 +137,7 @@ fn a_fail_over_behind_a_reconnect_is_seen_at_once() {
     let (_primary, replica) = redis::replicated();
     let keys = json!({ "expect": { "role": "replica" } });
     // The deep questions are not due for an hour: only the reconnect can bring them forward.
-    let options = Options { deep_interval: Duration::from_secs(3600), ..Options::default() };
+    let options = Options { deep_interval: Duration::from_hours(1), ..Options::default() };
     let probe = Asked::with("redis", entry(replica.addr(), keys), options);
     check(&REPLICA, &probe.run());
     replica.command(&["REPLICAOF", "NO", "ONE"]);

@@ -1,12 +1,15 @@
 //! Whether it serves, and how well.
 
-use probity_probes::{FailureKind, Phase, SessionKind};
+use std::time::Duration;
+
+use probity_probes::{FailureKind, Options, Outcome, Phase, SessionKind};
 use serde_json::json;
 
-use super::{always_renewing, code, expect, fact, probe};
-use crate::support::require;
-use crate::support::servers::redis;
+use super::{SOON, always_renewing, code, entry, expect, fact, probe};
+use crate::support::probe::Asked;
+use crate::support::servers::redis::{self, Redis};
 use crate::support::truth::{Expected, check, states};
+use crate::support::{eventually, require};
 
 states! { "redis":
     WELL = "well", "a server as it starts" => Expected::HEALTHY;
@@ -20,7 +23,10 @@ states! { "redis":
     CROWDED = "nearly at its limit of clients", "9 of 10 connected" => Expected::degraded("connections");
     NO_ROOM = "at its limit of clients", "maxclients reached, then a fresh session" => Expected::fails(FailureKind::Overload);
     NO_ROOM_WARM = "at its limit of clients, with a warm session", "the same beside a session of ours" => Expected::degraded("new_connections_failing");
-    CLUSTER_DOWN = "a cluster without its slots", "cluster-enabled alone" => Expected::unfit("cluster_down");
+    UNSAVED_LENIENT = "cannot persist, and writes on", "the same with stop-writes-on-bgsave-error no" => Expected::degraded("persistence_failing");
+    TURNING_AWAY = "turns clients away", "maxclients reached, and one more" => Expected::degraded("rejecting_connections");
+    OLD = "an old server", "without HELLO" => Expected::HEALTHY;
+    NAMELESS = "a server whose PING has another name", "rename-command PING" => Expected::fails(FailureKind::Permission);
 }
 
 #[test]
@@ -28,7 +34,7 @@ fn a_server_that_is_well_tells_what_it_is() {
     if !require("redis") {
         return;
     }
-    let server = redis::Redis::start();
+    let server = Redis::start();
     let probe = probe(&server, json!({ "expect": { "role": "primary", "writable": true } }));
     let fresh = probe.run();
     check(&WELL, &fresh);
@@ -46,7 +52,7 @@ fn a_server_that_is_well_tells_what_it_is() {
 
     let warm = probe.run();
     check(&WELL, &warm);
-    let phases = |outcome: &probity_probes::Outcome| outcome.phases.iter().map(|(phase, _)| phase).collect::<Vec<_>>();
+    let phases = |outcome: &Outcome| outcome.phases.iter().map(|(phase, _)| phase).collect::<Vec<_>>();
     assert_eq!(
         (fresh.session, phases(&fresh)),
         (Some(SessionKind::Fresh), vec![Phase::Connect, Phase::Auth, Phase::Query, Phase::Deep])
@@ -70,7 +76,7 @@ fn a_server_that_is_busy_with_a_script_is_not_ready() {
     if !require("redis") {
         return;
     }
-    let server = redis::Redis::builder().setting("busy-reply-threshold 50").start();
+    let server = Redis::builder().setting("busy-reply-threshold 50").start();
     std::thread::scope(|scope| {
         let script = scope.spawn(|| server.try_command(&["EVAL", "while true do end", "0"]));
         server.process().wait_until("PING is refused", || server.command(&["PING"]).starts_with("-BUSY").then_some(()));
@@ -92,6 +98,8 @@ fn a_server_that_cannot_persist_is_degraded_unless_it_must_be_writable() {
     assert_eq!(fact(&outcome, "rdb_last_save_ok"), "false");
     let outcome = expect(&UNSAVED_WRITABLE, &server, json!({ "expect": { "writable": true } }));
     assert_eq!(code(&outcome), Some("MISCONF"));
+    server.command(&["CONFIG", "SET", "stop-writes-on-bgsave-error", "no"]);
+    expect(&UNSAVED_LENIENT, &server, json!({ "expect": { "writable": true } }));
 }
 
 #[test]
@@ -156,15 +164,34 @@ fn a_full_server_degrades_what_a_warm_session_says() {
     let observed = outcome.findings.iter().find(|finding| finding.code == "new_connections_failing");
     assert_eq!(observed.map(|finding| finding.observed.to_string()).as_deref(), Some("overload"));
     drop(held);
-    super::eventually(super::SOON, "it recovers with room", || (probe.run().findings.is_empty()).then_some(()));
+    eventually(SOON, "it recovers with room", || probe.run().findings.is_empty().then_some(()));
 }
 
 #[test]
-fn a_cluster_node_without_a_cluster_is_unhealthy() {
+fn a_server_that_turns_clients_away_is_degraded() {
     if !require("redis") {
         return;
     }
-    let server = redis::cluster_down();
-    let outcome = expect(&CLUSTER_DOWN, &server, json!({}));
-    assert_eq!((fact(&outcome, "cluster_state_ok").as_str(), fact(&outcome, "mode").as_str()), ("false", "cluster"));
+    let server = redis::max_clients(4);
+    let always_deep = Options { deep_interval: Duration::ZERO, ..Options::default() };
+    let probe = Asked::with("redis", entry(server.addr(), json!({})), always_deep);
+    check(&WELL, &probe.run());
+    let held = server.hold_clients(3);
+    let full = || server.command(&["PING"]).starts_with("-ERR max number").then_some(());
+    server.process().wait_until("it is full", full);
+    drop(held);
+    let outcome = probe.run();
+    check(&TURNING_AWAY, &outcome);
+    assert_ne!(fact(&outcome, "rejected_connections_total"), "0");
+}
+
+#[test]
+fn commands_that_are_gone_matter_only_where_they_are_needed() {
+    if !require("redis") {
+        return;
+    }
+    let without = |command: &str| Redis::builder().setting(format!("rename-command {command} \"\"")).start();
+    let outcome = expect(&OLD, &without("HELLO"), json!({}));
+    assert!(fact(&outcome, "version").starts_with("7."), "INFO tells it as well: {outcome:#?}");
+    expect(&NAMELESS, &without("PING"), json!({}));
 }

@@ -35,7 +35,7 @@ certificate_tests! { Secured {
 } }
 
 /// A catalog entry for a server at its TLS port.
-fn secured(addr: SocketAddr, tls: Json) -> Json {
+fn secured(addr: SocketAddr, tls: &Json) -> Json {
     json!({ "url": format!("rediss://{addr}"), "tls": tls })
 }
 
@@ -53,7 +53,7 @@ fn tls_and_plain_text_are_told_apart() {
     let server = Redis::builder().tls().start();
     // To Redis a TLS record is the start of a command that does not end: it waits for more, and so do we.
     let within = Duration::from_secs(1);
-    let outcome = Asked::new("redis", secured(server.addr(), json!({ "ca": Ca::shared().certificate() }))).run_within(within);
+    let outcome = Asked::new("redis", secured(server.addr(), &json!({ "ca": Ca::shared().certificate() }))).run_within(within);
     check(&PLAIN_PORT.within(within), &outcome);
     let failure = outcome.failure.expect("it timed out");
     assert!(failure.phase == Some(Phase::Tls) && failure.remedy.contains("plain text"), "{failure:#?}");
@@ -70,7 +70,7 @@ fn a_client_certificate_is_shown_where_one_is_wanted() {
     }
     let wanting = || Redis::builder().tls().setting("tls-auth-clients yes");
     let server = wanting().start();
-    let asked = |tls: Json| Asked::new("redis", secured(server.tls_addr(), tls)).run();
+    let asked = |tls: Json| Asked::new("redis", secured(server.tls_addr(), &tls)).run();
     check(&CERTIFIED, &asked(certified(Ca::shared())));
     let none = asked(json!({ "ca": Ca::shared().certificate() }));
     check(&UNCERTIFIED, &none);
@@ -81,7 +81,7 @@ fn a_client_certificate_is_shown_where_one_is_wanted() {
     assert_eq!(code(&other), Some("client_cert"));
 
     let server = wanting().setting("tls-protocols TLSv1.2").start();
-    let none = Asked::new("redis", secured(server.tls_addr(), json!({ "ca": Ca::shared().certificate() }))).run();
+    let none = Asked::new("redis", secured(server.tls_addr(), &json!({ "ca": Ca::shared().certificate() }))).run();
     check(&UNCERTIFIED_1_2, &none);
     assert_eq!((code(&none), none.failure.as_ref().and_then(|f| f.phase)), (Some("client_cert"), Some(Phase::Tls)));
 }
@@ -92,7 +92,7 @@ fn a_hung_server_is_a_timeout_of_the_handshake() {
         return;
     }
     let server = Redis::builder().tls().start();
-    let probe = Asked::new("redis", secured(server.tls_addr(), json!({ "ca": Ca::shared().certificate() })));
+    let probe = Asked::new("redis", secured(server.tls_addr(), &json!({ "ca": Ca::shared().certificate() })));
     server.process().freeze();
     let within = Duration::from_secs(1);
     let outcome = probe.run_within(within);
