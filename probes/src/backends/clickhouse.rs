@@ -541,6 +541,7 @@ fn exception(body: &[u8]) -> Option<(String, String)> {
     Some((code.to_owned(), words.to_owned())).filter(|(code, _)| !code.is_empty())
 }
 
+#[rustfmt::skip] // one row, one line: it is a table
 static MANUAL: Manual = Manual {
     title: "ClickHouse",
     summary: "ClickHouse by HTTP, as a single server or as one replica. Run against version 18.16; what later versions changed is \
@@ -549,12 +550,7 @@ static MANUAL: Manual = Manual {
         LevelRow { level: "connect", question: "TCP, and TLS with `https://`", privilege: "–" },
         LevelRow { level: "handshake", question: "`/ping`, then `SELECT version(), timezone()`", privilege: "a log-in" },
         LevelRow { level: "query", question: "`SELECT 1`", privilege: "the same" },
-        LevelRow {
-            level: "deep",
-            question: "metrics, events, parts, replicas and `/replicas_status`, mutations, disks",
-            privilege: "`SELECT` on system.metrics, events, asynchronous_metrics, merge_tree_settings, macros, replicas, \
-                        mutations, disks, where the server grants it to nobody by itself",
-        },
+        LevelRow { level: "deep", question: "metrics, events, parts, replicas and `/replicas_status`, mutations, disks", privilege: "`SELECT` on system.metrics, events, asynchronous_metrics, merge_tree_settings, macros, replicas, mutations, disks, where the server grants it to nobody by itself" },
     ],
     facts: &[
         FactRow { name: "version", metric: false, meaning: "Version of the server." },
@@ -573,53 +569,64 @@ static MANUAL: Manual = Manual {
         FactRow { name: "max_queue_size", metric: true, meaning: "Longest replication queue of a table." },
     ],
     findings: &[
-        FindingRow {
-            code: "keeper_lost",
-            meaning: "There are replicated tables and no session with ZooKeeper or Keeper: degraded, unhealthy with `expect.writable`.",
-            remedy: "Bring ZooKeeper or Keeper back, or check the network towards it: reads go on, inserts fail.",
-        },
-        FindingRow {
-            code: "readonly_replicas",
-            meaning: "Replicated tables are read-only or their session has expired: degraded, unhealthy with `expect.writable`.",
-            remedy: "If Keeper is well, SYSTEM RESTART REPLICA; if the metadata is lost, SYSTEM RESTORE REPLICA.",
-        },
-        FindingRow {
-            code: "replicas_status",
-            meaning: "`/replicas_status` answers with an error: degraded, unhealthy with `expect.writable`.",
-            remedy: "Look at system.replicas for the table that is meant.",
-        },
-        FindingRow {
-            code: "replica_delay",
-            meaning: "A replica is `degraded.replica_delay` behind: degraded; ten times that with `expect.fresh_reads`: unhealthy.",
-            remedy: "Look at system.replication_queue for what it waits for.",
-        },
-        FindingRow {
-            code: "insert_backpressure",
-            meaning: "Inserts were delayed or rejected since the last deep question (observed: how many): degraded.",
-            remedy: "Insert less often and more at a time; look at system.merges for what holds merges up.",
-        },
-        FindingRow {
-            code: "parts",
-            meaning: "A partition has `degraded.parts` of the parts at which inserts are rejected: degraded.",
-            remedy: "Insert less often and more at a time; look at system.merges for what holds merges up.",
-        },
-        FindingRow {
-            code: "mutations_stuck",
-            meaning: "A mutation is not done after `degraded.mutation_age` (observed: seconds of the oldest): degraded.",
-            remedy: "Look at system.mutations; KILL MUTATION ends one that cannot be done.",
-        },
-        FindingRow {
-            code: "mutations_failing",
-            meaning: "Mutations fail and are tried again and again: degraded.",
-            remedy: "Look at latest_fail_reason in system.mutations; KILL MUTATION ends one that cannot be done.",
-        },
-        FindingRow {
-            code: "disk",
-            meaning: "A disk is used by `degraded.disk`: degraded; from 0.98 on unhealthy with `expect.writable`.",
-            remedy: "Free space, or add some: inserts and merges fail on a full disk.",
-        },
+        FindingRow { code: "keeper_lost", meaning: "There are replicated tables and no session with ZooKeeper or Keeper: degraded, unhealthy with `expect.writable`.", remedy: "Bring ZooKeeper or Keeper back, or check the network towards it: reads go on, inserts fail." },
+        FindingRow { code: "readonly_replicas", meaning: "Replicated tables are read-only or their session has expired: degraded, unhealthy with `expect.writable`.", remedy: "If Keeper is well, SYSTEM RESTART REPLICA; if the metadata is lost, SYSTEM RESTORE REPLICA." },
+        FindingRow { code: "replicas_status", meaning: "`/replicas_status` answers with an error: degraded, unhealthy with `expect.writable`.", remedy: "Look at system.replicas for the table that is meant." },
+        FindingRow { code: "replica_delay", meaning: "A replica is `degraded.replica_delay` behind: degraded; ten times that with `expect.fresh_reads`: unhealthy.", remedy: "Look at system.replication_queue for what it waits for." },
+        FindingRow { code: "insert_backpressure", meaning: "Inserts were delayed or rejected since the last deep question (observed: how many): degraded.", remedy: "Insert less often and more at a time; look at system.merges for what holds merges up." },
+        FindingRow { code: "parts", meaning: "A partition has `degraded.parts` of the parts at which inserts are rejected: degraded.", remedy: "Insert less often and more at a time; look at system.merges for what holds merges up." },
+        FindingRow { code: "mutations_stuck", meaning: "A mutation is not done after `degraded.mutation_age` (observed: seconds of the oldest): degraded.", remedy: "Look at system.mutations; KILL MUTATION ends one that cannot be done." },
+        FindingRow { code: "mutations_failing", meaning: "Mutations fail and are tried again and again: degraded.", remedy: "Look at latest_fail_reason in system.mutations; KILL MUTATION ends one that cannot be done." },
+        FindingRow { code: "disk", meaning: "A disk is used by `degraded.disk`: degraded; from 0.98 on unhealthy with `expect.writable`.", remedy: "Free space, or add some: inserts and merges fail on a full disk." },
     ],
-    codes: CODES,
+    // <https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp>; `HTTP` is what others say in between.
+    codes: &[
+        CodeRow { code: "192", kind: FailureKind::Auth, message: "the server does not know the user", remedy: "" },
+        CodeRow { code: "193", kind: FailureKind::Auth, message: "the server rejected the password", remedy: "" },
+        CodeRow { code: "194", kind: FailureKind::Auth, message: "the server wants a password and none is configured", remedy: "Set `password`." },
+        CodeRow { code: "195", kind: FailureKind::Auth, message: "the server does not let the user in from here", remedy: "Add this machine to the user's networks." },
+        CodeRow { code: "516", kind: FailureKind::Auth, message: "the server rejected the user name or password", remedy: "" },
+        CodeRow { code: "497", kind: FailureKind::Permission, message: "the user may not do this", remedy: "Grant `SELECT` on what the reference page lists." },
+        CodeRow { code: "291", kind: FailureKind::Permission, message: "the user may not use this database", remedy: "Add the database to the user's." },
+        CodeRow { code: "164", kind: FailureKind::Permission, message: "the user's profile does not allow this", remedy: "" },
+        CodeRow { code: "452", kind: FailureKind::Permission, message: "the user's profile does not allow a setting to be changed", remedy: "" },
+        CodeRow { code: "392", kind: FailureKind::Permission, message: "the user's profile does not allow this kind of query", remedy: "" },
+        CodeRow { code: "81", kind: FailureKind::Config, message: "the database does not exist", remedy: "Correct `database` in the URL." },
+        CodeRow { code: "60", kind: FailureKind::Config, message: "a table does not exist: the server is too old, or too new", remedy: "" },
+        CodeRow { code: "47", kind: FailureKind::Config, message: "a column does not exist: the server is too old, or too new", remedy: "" },
+        CodeRow { code: "46", kind: FailureKind::Config, message: "a function does not exist: the server is too old, or too new", remedy: "" },
+        CodeRow { code: "62", kind: FailureKind::Config, message: "the server does not understand the query", remedy: "" },
+        CodeRow { code: "115", kind: FailureKind::Config, message: "the server does not know a setting", remedy: "" },
+        CodeRow { code: "202", kind: FailureKind::Overload, message: "too many queries run at the same time", remedy: "Raise `max_concurrent_queries`, or ask less." },
+        CodeRow { code: "203", kind: FailureKind::Overload, message: "the server has no free connection", remedy: "" },
+        CodeRow { code: "241", kind: FailureKind::Overload, message: "the server has reached a memory limit", remedy: "" },
+        CodeRow { code: "252", kind: FailureKind::Overload, message: "a table has too many parts", remedy: "Insert less often and more at a time." },
+        CodeRow { code: "201", kind: FailureKind::Overload, message: "the user has used up a quota", remedy: "Raise the quota of the probe's user." },
+        CodeRow { code: "243", kind: FailureKind::Overload, message: "the server's disk is full", remedy: "" },
+        CodeRow { code: "439", kind: FailureKind::Overload, message: "the server has no thread left", remedy: "" },
+        CodeRow { code: "159", kind: FailureKind::Timeout, message: "the server gave up on the query in our time limit", remedy: "Look for load on the server." },
+        CodeRow { code: "160", kind: FailureKind::Timeout, message: "the server expects the query to be too slow", remedy: "" },
+        CodeRow { code: "209", kind: FailureKind::Timeout, message: "the server waited too long for another one", remedy: "" },
+        CodeRow { code: "225", kind: FailureKind::NotReady, message: "the server has no ZooKeeper or Keeper", remedy: "Bring it back." },
+        CodeRow { code: "242", kind: FailureKind::NotReady, message: "a table takes no writes", remedy: "Bring ZooKeeper or Keeper back." },
+        CodeRow { code: "285", kind: FailureKind::NotReady, message: "too few replicas are alive for writes", remedy: "Bring replicas back." },
+        CodeRow { code: "999", kind: FailureKind::NotReady, message: "ZooKeeper or Keeper reports an error", remedy: "" },
+        CodeRow { code: "369", kind: FailureKind::NotReady, message: "every replica is too far behind", remedy: "" },
+        CodeRow { code: "279", kind: FailureKind::NotReady, message: "the server reaches none of the others", remedy: "" },
+        CodeRow { code: "99", kind: FailureKind::Protocol, message: "the server got a packet it does not know", remedy: "" },
+        CodeRow { code: "100", kind: FailureKind::Protocol, message: "the server got a packet it does not know", remedy: "" },
+        CodeRow { code: "101", kind: FailureKind::Protocol, message: "the server got a packet out of turn", remedy: "" },
+        CodeRow { code: "102", kind: FailureKind::Protocol, message: "the server got a packet out of turn", remedy: "" },
+        CodeRow { code: "217", kind: FailureKind::Protocol, message: "this is the port of another protocol", remedy: "Point the entry at the HTTP port." },
+        CodeRow { code: "210", kind: FailureKind::ConnectionLost, message: "the server reports a broken connection", remedy: "" },
+        CodeRow { code: "HTTP 401", kind: FailureKind::Auth, message: "the user name or password was rejected on the way to the server", remedy: "" },
+        CodeRow { code: "HTTP 403", kind: FailureKind::Permission, message: "the way to the server is forbidden", remedy: "" },
+        CodeRow { code: "HTTP 429", kind: FailureKind::Overload, message: "what stands before the server takes no more requests", remedy: "" },
+        CodeRow { code: "HTTP 502", kind: FailureKind::NotReady, message: "what stands before the server cannot reach it", remedy: "" },
+        CodeRow { code: "HTTP 503", kind: FailureKind::NotReady, message: "the server, or what stands before it, does not serve", remedy: "" },
+        CodeRow { code: "HTTP 504", kind: FailureKind::NotReady, message: "what stands before the server waited too long for it", remedy: "" },
+        CodeRow { code: "HTTP*", kind: FailureKind::Protocol, message: "the peer speaks HTTP, but does not answer like ClickHouse", remedy: "" },
+    ],
     unsupported: &[
         "The native protocol (ports 9000 and 9440), several hosts in one URL: give each replica an entry of its own.",
         "Log-ins by token, Kerberos and client certificate alone; a certificate beside a password is sent.",
@@ -627,59 +634,6 @@ static MANUAL: Manual = Manual {
         "Whether a service in the cloud is idle: the first question wakes it.",
     ],
 };
-
-const fn code(code: &'static str, kind: FailureKind, message: &'static str, remedy: &'static str) -> CodeRow {
-    CodeRow { code, kind, message, remedy }
-}
-
-/// <https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp>; `HTTP` is what others say in between.
-static CODES: &[CodeRow] = &[
-    code("192", FailureKind::Auth, "the server does not know the user", ""),
-    code("193", FailureKind::Auth, "the server rejected the password", ""),
-    code("194", FailureKind::Auth, "the server wants a password and none is configured", "Set `password`."),
-    code("195", FailureKind::Auth, "the server does not let the user in from here", "Add this machine to the user's networks."),
-    code("516", FailureKind::Auth, "the server rejected the user name or password", ""),
-    code("497", FailureKind::Permission, "the user may not do this", "Grant `SELECT` on what the reference page lists."),
-    code("291", FailureKind::Permission, "the user may not use this database", "Add the database to the user's."),
-    code("164", FailureKind::Permission, "the user's profile does not allow this", ""),
-    code("452", FailureKind::Permission, "the user's profile does not allow a setting to be changed", ""),
-    code("392", FailureKind::Permission, "the user's profile does not allow this kind of query", ""),
-    code("81", FailureKind::Config, "the database does not exist", "Correct `database` in the URL."),
-    code("60", FailureKind::Config, "a table does not exist: the server is too old, or too new", ""),
-    code("47", FailureKind::Config, "a column does not exist: the server is too old, or too new", ""),
-    code("46", FailureKind::Config, "a function does not exist: the server is too old, or too new", ""),
-    code("62", FailureKind::Config, "the server does not understand the query", ""),
-    code("115", FailureKind::Config, "the server does not know a setting", ""),
-    code("202", FailureKind::Overload, "too many queries run at the same time", "Raise `max_concurrent_queries`, or ask less."),
-    code("203", FailureKind::Overload, "the server has no free connection", ""),
-    code("241", FailureKind::Overload, "the server has reached a memory limit", ""),
-    code("252", FailureKind::Overload, "a table has too many parts", "Insert less often and more at a time."),
-    code("201", FailureKind::Overload, "the user has used up a quota", "Raise the quota of the probe's user."),
-    code("243", FailureKind::Overload, "the server's disk is full", ""),
-    code("439", FailureKind::Overload, "the server has no thread left", ""),
-    code("159", FailureKind::Timeout, "the server gave up on the query in our time limit", "Look for load on the server."),
-    code("160", FailureKind::Timeout, "the server expects the query to be too slow", ""),
-    code("209", FailureKind::Timeout, "the server waited too long for another one", ""),
-    code("225", FailureKind::NotReady, "the server has no ZooKeeper or Keeper", "Bring it back."),
-    code("242", FailureKind::NotReady, "a table takes no writes", "Bring ZooKeeper or Keeper back."),
-    code("285", FailureKind::NotReady, "too few replicas are alive for writes", "Bring replicas back."),
-    code("999", FailureKind::NotReady, "ZooKeeper or Keeper reports an error", ""),
-    code("369", FailureKind::NotReady, "every replica is too far behind", ""),
-    code("279", FailureKind::NotReady, "the server reaches none of the others", ""),
-    code("99", FailureKind::Protocol, "the server got a packet it does not know", ""),
-    code("100", FailureKind::Protocol, "the server got a packet it does not know", ""),
-    code("101", FailureKind::Protocol, "the server got a packet out of turn", ""),
-    code("102", FailureKind::Protocol, "the server got a packet out of turn", ""),
-    code("217", FailureKind::Protocol, "this is the port of another protocol", "Point the entry at the HTTP port."),
-    code("210", FailureKind::ConnectionLost, "the server reports a broken connection", ""),
-    code("HTTP 401", FailureKind::Auth, "the user name or password was rejected on the way to the server", ""),
-    code("HTTP 403", FailureKind::Permission, "the way to the server is forbidden", ""),
-    code("HTTP 429", FailureKind::Overload, "what stands before the server takes no more requests", ""),
-    code("HTTP 502", FailureKind::NotReady, "what stands before the server cannot reach it", ""),
-    code("HTTP 503", FailureKind::NotReady, "the server, or what stands before it, does not serve", ""),
-    code("HTTP 504", FailureKind::NotReady, "what stands before the server waited too long for it", ""),
-    code("HTTP*", FailureKind::Protocol, "the peer speaks HTTP, but does not answer like ClickHouse", ""),
-];
 
 #[cfg(test)]
 mod tests {

@@ -223,9 +223,10 @@ degraded = { connections = 0.85 }
             self.judge_load(status, variables.as_ref().and_then(|row| row.number("max_connections")), run);
             self.judge_galera(status, run);
         }
-        let questions = match session.mariadb {
-            true => ["SHOW ALL REPLICAS STATUS", "SHOW ALL SLAVES STATUS"],
-            false => ["SHOW REPLICA STATUS", "SHOW SLAVE STATUS"],
+        let questions = if session.mariadb {
+            ["SHOW ALL REPLICAS STATUS", "SHOW ALL SLAVES STATUS"]
+        } else {
+            ["SHOW REPLICA STATUS", "SHOW SLAVE STATUS"]
         };
         let channels = session.first_known(questions).await;
         if let Some(channels) = run.optional("SHOW REPLICA STATUS", channels)? {
@@ -369,9 +370,10 @@ impl Mysql {
 impl MysqlSession {
     /// Lets the server give up before we do. What does not know the limits, such as a proxy, is asked without.
     async fn limit(&mut self, limit: Duration) -> Result<(), Failure> {
-        let limit = match self.mariadb {
-            true => format!("max_statement_time = {}", limit.as_secs_f64()),
-            false => format!("max_execution_time = {}", limit.as_millis()),
+        let limit = if self.mariadb {
+            format!("max_statement_time = {}", limit.as_secs_f64())
+        } else {
+            format!("max_execution_time = {}", limit.as_millis())
         };
         match self.rows(&format!("SET SESSION lock_wait_timeout = 1, {limit}")).await {
             Err(Failure { code: Some(code), .. }) if ["1193", SYNTAX].contains(&code.as_str()) => Ok(()),
@@ -457,110 +459,98 @@ fn failure(error: &Error, link: Option<&Link>) -> Failure {
     }
 }
 
+#[rustfmt::skip] // one row, one line: it is a table
 static MANUAL: Manual = Manual {
     title: "MySQL",
     summary: "MySQL 5.7 and later, MariaDB 10.2 and later, Percona Server, Galera clusters, and what speaks their protocol. One \
               session is kept: it is one connection of the server.",
     levels: &[
-        LevelRow {
-            level: "connect",
-            question: "as handshake: the server counts connections without a log-in as errors, and blocks hosts for them",
-            privilege: "the same",
-        },
-        LevelRow {
-            level: "handshake",
-            question: "greeting, SSLRequest, log-in",
-            privilege: "`CREATE USER probity … WITH MAX_USER_CONNECTIONS 3`, and nothing else",
-        },
+        LevelRow { level: "connect", question: "as handshake: the server counts connections without a log-in as errors, and blocks hosts for them", privilege: "the same" },
+        LevelRow { level: "handshake", question: "greeting, SSLRequest, log-in", privilege: "`CREATE USER probity … WITH MAX_USER_CONNECTIONS 3`, and nothing else" },
         LevelRow { level: "query", question: "`SELECT 1`", privilege: "the same" },
-        LevelRow {
-            level: "deep",
-            question: "system variables, `SHOW GLOBAL STATUS` of eight names, `SHOW REPLICA STATUS`",
-            privilege: "`REPLICATION CLIENT`; MariaDB 10.5.9 and later: `REPLICA MONITOR`",
-        },
+        LevelRow { level: "deep", question: "system variables, `SHOW GLOBAL STATUS` of eight names, `SHOW REPLICA STATUS`", privilege: "`REPLICATION CLIENT`; MariaDB 10.5.9 and later: `REPLICA MONITOR`" },
     ],
     facts: &[
         FactRow { name: "version", metric: false, meaning: "Version of the server." },
         FactRow { name: "flavor", metric: false, meaning: "mysql, mariadb or percona." },
         FactRow { name: "hostname", metric: false, meaning: "Name that the server has for its machine." },
         FactRow { name: "role", metric: false, meaning: "replica when it follows another server, otherwise source." },
-        FactRow {
-            name: "read_only",
-            metric: true,
-            meaning: "Whether `read_only`, `super_read_only`, `innodb_read_only` or `offline_mode` is on.",
-        },
+        FactRow { name: "read_only", metric: true, meaning: "Whether `read_only`, `super_read_only`, `innodb_read_only` or `offline_mode` is on." },
         FactRow { name: "uptime_seconds", metric: true, meaning: "Time since the server started." },
         FactRow { name: "threads_connected", metric: true, meaning: "Connections that are open." },
         FactRow { name: "threads_running", metric: true, meaning: "Connections that execute a statement." },
         FactRow { name: "max_connections", metric: true, meaning: "Limit of connections." },
-        FactRow {
-            name: "replication_lag_seconds",
-            metric: true,
-            meaning: "How far a replica is behind its source; of several channels the worst.",
-        },
+        FactRow { name: "replication_lag_seconds", metric: true, meaning: "How far a replica is behind its source; of several channels the worst." },
         FactRow { name: "replica_io_running", metric: true, meaning: "Whether a replica receives, on every channel." },
         FactRow { name: "replica_sql_running", metric: true, meaning: "Whether a replica applies, on every channel." },
         FactRow { name: "wsrep_ready", metric: true, meaning: "Whether a Galera node takes statements." },
         FactRow { name: "wsrep_cluster_size", metric: true, meaning: "Nodes of the Galera cluster, as this one knows them." },
     ],
     findings: &[
-        FindingRow {
-            code: "read_only",
-            meaning: "`expect.writable`, and the server takes no writes (observed: which variable is on): unhealthy.",
-            remedy: "A fail-over happened, or the address leads to a replica; check the variable that is named.",
-        },
-        FindingRow {
-            code: "role_mismatch",
-            meaning: "The role is not `expect.role`: unhealthy.",
-            remedy: "A fail-over happened, or the address leads to the wrong node.",
-        },
-        FindingRow {
-            code: "connections",
-            meaning: "`Threads_connected` ≥ `degraded.connections` of `max_connections`: degraded.",
-            remedy: "Look for clients that leak connections, use a pooler, or raise `max_connections`.",
-        },
-        FindingRow {
-            code: "threads_running",
-            meaning: "`Threads_running` > `degraded.threads_running`, where that is set: degraded.",
-            remedy: "Look at the process list for slow statements and locks.",
-        },
-        FindingRow {
-            code: "replication_broken",
-            meaning: "A replica does not receive or does not apply: degraded, unhealthy with `expect.fresh_reads`.",
-            remedy: "Look at Last_IO_Error and Last_SQL_Error of SHOW REPLICA STATUS.",
-        },
-        FindingRow {
-            code: "replication_lag",
-            meaning: "A replica is `degraded.replication_lag` behind: degraded; ten times that with `expect.fresh_reads`: unhealthy.",
-            remedy: "Look for long transactions, and for load on the replica.",
-        },
-        FindingRow {
-            code: "lag_unknown",
-            meaning: "A replica does not know how far it is behind: degraded.",
-            remedy: "One of its threads does not run: look at SHOW REPLICA STATUS.",
-        },
-        FindingRow {
-            code: "galera_without_quorum",
-            meaning: "The node is not in the primary component: unhealthy.",
-            remedy: "Bring the other nodes back, or bootstrap the newest one.",
-        },
-        FindingRow {
-            code: "galera_not_ready",
-            meaning: "The node does not take statements yet: unhealthy.",
-            remedy: "Wait until it is synced; if it does not get there, read its log.",
-        },
-        FindingRow {
-            code: "galera_not_synced",
-            meaning: "The node is donor or desynced: degraded; it is joining: unhealthy.",
-            remedy: "Wait until the transfer of the state, or the backup, is done.",
-        },
-        FindingRow {
-            code: "galera_nodes_missing",
-            meaning: "The cluster has fewer nodes than `expect.min_nodes`: degraded.",
-            remedy: "Bring the missing nodes back.",
-        },
+        FindingRow { code: "read_only", meaning: "`expect.writable`, and the server takes no writes (observed: which variable is on): unhealthy.", remedy: "A fail-over happened, or the address leads to a replica; check the variable that is named." },
+        FindingRow { code: "role_mismatch", meaning: "The role is not `expect.role`: unhealthy.", remedy: "A fail-over happened, or the address leads to the wrong node." },
+        FindingRow { code: "connections", meaning: "`Threads_connected` ≥ `degraded.connections` of `max_connections`: degraded.", remedy: "Look for clients that leak connections, use a pooler, or raise `max_connections`." },
+        FindingRow { code: "threads_running", meaning: "`Threads_running` > `degraded.threads_running`, where that is set: degraded.", remedy: "Look at the process list for slow statements and locks." },
+        FindingRow { code: "replication_broken", meaning: "A replica does not receive or does not apply: degraded, unhealthy with `expect.fresh_reads`.", remedy: "Look at Last_IO_Error and Last_SQL_Error of SHOW REPLICA STATUS." },
+        FindingRow { code: "replication_lag", meaning: "A replica is `degraded.replication_lag` behind: degraded; ten times that with `expect.fresh_reads`: unhealthy.", remedy: "Look for long transactions, and for load on the replica." },
+        FindingRow { code: "lag_unknown", meaning: "A replica does not know how far it is behind: degraded.", remedy: "One of its threads does not run: look at SHOW REPLICA STATUS." },
+        FindingRow { code: "galera_without_quorum", meaning: "The node is not in the primary component: unhealthy.", remedy: "Bring the other nodes back, or bootstrap the newest one." },
+        FindingRow { code: "galera_not_ready", meaning: "The node does not take statements yet: unhealthy.", remedy: "Wait until it is synced; if it does not get there, read its log." },
+        FindingRow { code: "galera_not_synced", meaning: "The node is donor or desynced: degraded; it is joining: unhealthy.", remedy: "Wait until the transfer of the state, or the backup, is done." },
+        FindingRow { code: "galera_nodes_missing", meaning: "The cluster has fewer nodes than `expect.min_nodes`: degraded.", remedy: "Bring the missing nodes back." },
     ],
-    codes: CODES,
+    // <https://dev.mysql.com/doc/mysql-errors/en/server-error-reference.html> and
+    // <https://mariadb.com/kb/en/mariadb-error-code-reference/>.
+    codes: &[
+        CodeRow { code: "1045", kind: FailureKind::Auth, message: "the server rejected the user name or password", remedy: "Check user, password and the host of the account; without TLS, a MariaDB that requires it answers the same." },
+        CodeRow { code: "1698", kind: FailureKind::Auth, message: "the server rejected the user", remedy: "The account may log in by its unix socket only." },
+        CodeRow { code: "1251", kind: FailureKind::Auth, message: "no way to log in was agreed on", remedy: "Change the account's authentication plugin." },
+        CodeRow { code: "1873", kind: FailureKind::Auth, message: "the server rejected the change of user", remedy: "" },
+        CodeRow { code: "1130", kind: FailureKind::Auth, message: "the server does not let this machine in", remedy: "Create the account for this host, too." },
+        CodeRow { code: "3118", kind: FailureKind::Auth, message: "the account is locked", remedy: "Unlock it: ALTER USER … ACCOUNT UNLOCK." },
+        CodeRow { code: "4151", kind: FailureKind::Auth, message: "the account is locked", remedy: "Unlock it: ALTER USER … ACCOUNT UNLOCK." },
+        CodeRow { code: "1820", kind: FailureKind::Auth, message: "the password has expired", remedy: "Set a new one: ALTER USER … IDENTIFIED BY …." },
+        CodeRow { code: "1862", kind: FailureKind::Auth, message: "the password has expired", remedy: "Set a new one: ALTER USER … IDENTIFIED BY …." },
+        CodeRow { code: "4150", kind: FailureKind::Auth, message: "the account is blocked after too many wrong passwords", remedy: "Correct the password, then FLUSH PRIVILEGES; give the probe an account of its own." },
+        CodeRow { code: "1044", kind: FailureKind::Permission, message: "the user may not use this database", remedy: "Grant the user any right on it." },
+        CodeRow { code: "1142", kind: FailureKind::Permission, message: "the user may not read this table", remedy: "" },
+        CodeRow { code: "1143", kind: FailureKind::Permission, message: "the user may not read this column", remedy: "" },
+        CodeRow { code: "1227", kind: FailureKind::Permission, message: "the user may not do this", remedy: "Grant `REPLICATION CLIENT`, or `REPLICA MONITOR` on MariaDB, to the probe's user." },
+        CodeRow { code: "1370", kind: FailureKind::Permission, message: "the user may not execute this routine", remedy: "" },
+        CodeRow { code: "1049", kind: FailureKind::Config, message: "the database does not exist", remedy: "Correct the path of the URL." },
+        CodeRow { code: "1193", kind: FailureKind::Config, message: "the server does not know a variable: it is too old, or not MySQL", remedy: "" },
+        CodeRow { code: "1064", kind: FailureKind::Config, message: "the server does not understand the statement", remedy: "" },
+        CodeRow { code: "1146", kind: FailureKind::Config, message: "a table does not exist", remedy: "" },
+        CodeRow { code: "1040", kind: FailureKind::Overload, message: "the server has no connections left", remedy: "Look for clients that leak connections, use a pooler, or raise `max_connections`." },
+        CodeRow { code: "1203", kind: FailureKind::Overload, message: "the user has no connections left", remedy: "Raise the account's `max_user_connections`." },
+        CodeRow { code: "1226", kind: FailureKind::Overload, message: "the user has used up one of its limits", remedy: "Raise the limits of the account." },
+        CodeRow { code: "1129", kind: FailureKind::Overload, message: "the server blocks this machine after too many interrupted connections", remedy: "Find what breaks connections off (port scans, load balancers' checks), then FLUSH HOSTS." },
+        CodeRow { code: "1135", kind: FailureKind::Overload, message: "the server cannot start another thread", remedy: "Check its memory and its limit of processes." },
+        CodeRow { code: "1037", kind: FailureKind::Overload, message: "the server is out of memory", remedy: "" },
+        CodeRow { code: "1038", kind: FailureKind::Overload, message: "the server is out of memory for sorting", remedy: "" },
+        CodeRow { code: "1041", kind: FailureKind::Overload, message: "the server is out of memory", remedy: "" },
+        CodeRow { code: "1053", kind: FailureKind::NotReady, message: "the server shuts down", remedy: "" },
+        CodeRow { code: "3032", kind: FailureKind::NotReady, message: "the server is in offline mode", remedy: "Set `offline_mode = OFF` when its maintenance is done." },
+        CodeRow { code: "1047", kind: FailureKind::NotReady, message: "the Galera node does not take statements", remedy: "It has lost its quorum or is still joining: look at the other nodes." },
+        CodeRow { code: "1290", kind: FailureKind::NotReady, message: "the server is read-only", remedy: "" },
+        CodeRow { code: "1792", kind: FailureKind::NotReady, message: "the transaction is read-only", remedy: "" },
+        CodeRow { code: "1836", kind: FailureKind::NotReady, message: "the server is read-only", remedy: "" },
+        CodeRow { code: "1927", kind: FailureKind::NotReady, message: "the server ended the connection: it shuts down, or an administrator did", remedy: "" },
+        CodeRow { code: "3159", kind: FailureKind::Tls, message: "the server requires TLS", remedy: "Use `?ssl-mode=VERIFY_IDENTITY`, or a `tls` table." },
+        CodeRow { code: "1158", kind: FailureKind::ConnectionLost, message: "the server could not read from the connection", remedy: "" },
+        CodeRow { code: "1159", kind: FailureKind::ConnectionLost, message: "the server waited too long for us", remedy: "" },
+        CodeRow { code: "1160", kind: FailureKind::ConnectionLost, message: "the server could not write to the connection", remedy: "" },
+        CodeRow { code: "1161", kind: FailureKind::ConnectionLost, message: "the server could not write to the connection in time", remedy: "" },
+        CodeRow { code: "4031", kind: FailureKind::ConnectionLost, message: "the server ended the idle session", remedy: "" },
+        CodeRow { code: "1205", kind: FailureKind::Query, message: "a lock was not to be had in time", remedy: "Look for long transactions." },
+        CodeRow { code: "1213", kind: FailureKind::Query, message: "the statement was chosen to end a deadlock", remedy: "" },
+        CodeRow { code: "1317", kind: FailureKind::Timeout, message: "the statement was interrupted", remedy: "" },
+        CodeRow { code: "1969", kind: FailureKind::Timeout, message: "the server gave up on the statement in our time limit", remedy: "Look for load and locks." },
+        CodeRow { code: "3024", kind: FailureKind::Timeout, message: "the server gave up on the statement in our time limit", remedy: "Look for load and locks." },
+        CodeRow { code: "1043", kind: FailureKind::Protocol, message: "the server did not understand our answer to its greeting", remedy: "" },
+        CodeRow { code: "1156", kind: FailureKind::Protocol, message: "the server got packets out of order", remedy: "" },
+        CodeRow { code: "1157", kind: FailureKind::Protocol, message: "the server could not uncompress a packet", remedy: "" },
+    ],
     unsupported: &[
         "Several hosts in one URL and `mysql+srv://`: give each server an entry of its own.",
         "Unix sockets, the X protocol (port 33060), compression.",
@@ -568,98 +558,6 @@ static MANUAL: Manual = Manual {
         "Group Replication's members, and the day on which a password expires.",
     ],
 };
-
-const fn code(code: &'static str, kind: FailureKind, message: &'static str, remedy: &'static str) -> CodeRow {
-    CodeRow { code, kind, message, remedy }
-}
-
-/// <https://dev.mysql.com/doc/mysql-errors/en/server-error-reference.html> and
-/// <https://mariadb.com/kb/en/mariadb-error-code-reference/>.
-static CODES: &[CodeRow] = &[
-    code(
-        "1045",
-        FailureKind::Auth,
-        "the server rejected the user name or password",
-        "Check user, password and the host of the account; without TLS, a MariaDB that requires it answers the same.",
-    ),
-    code("1698", FailureKind::Auth, "the server rejected the user", "The account may log in by its unix socket only."),
-    code("1251", FailureKind::Auth, "no way to log in was agreed on", "Change the account's authentication plugin."),
-    code("1873", FailureKind::Auth, "the server rejected the change of user", ""),
-    code("1130", FailureKind::Auth, "the server does not let this machine in", "Create the account for this host, too."),
-    code("3118", FailureKind::Auth, "the account is locked", "Unlock it: ALTER USER … ACCOUNT UNLOCK."),
-    code("4151", FailureKind::Auth, "the account is locked", "Unlock it: ALTER USER … ACCOUNT UNLOCK."),
-    code("1820", FailureKind::Auth, "the password has expired", "Set a new one: ALTER USER … IDENTIFIED BY …."),
-    code("1862", FailureKind::Auth, "the password has expired", "Set a new one: ALTER USER … IDENTIFIED BY …."),
-    code(
-        "4150",
-        FailureKind::Auth,
-        "the account is blocked after too many wrong passwords",
-        "Correct the password, then FLUSH PRIVILEGES; give the probe an account of its own.",
-    ),
-    code("1044", FailureKind::Permission, "the user may not use this database", "Grant the user any right on it."),
-    code("1142", FailureKind::Permission, "the user may not read this table", ""),
-    code("1143", FailureKind::Permission, "the user may not read this column", ""),
-    code(
-        "1227",
-        FailureKind::Permission,
-        "the user may not do this",
-        "Grant `REPLICATION CLIENT`, or `REPLICA MONITOR` on MariaDB, to the probe's user.",
-    ),
-    code("1370", FailureKind::Permission, "the user may not execute this routine", ""),
-    code("1049", FailureKind::Config, "the database does not exist", "Correct the path of the URL."),
-    code("1193", FailureKind::Config, "the server does not know a variable: it is too old, or not MySQL", ""),
-    code("1064", FailureKind::Config, "the server does not understand the statement", ""),
-    code("1146", FailureKind::Config, "a table does not exist", ""),
-    code(
-        "1040",
-        FailureKind::Overload,
-        "the server has no connections left",
-        "Look for clients that leak connections, use a pooler, or raise `max_connections`.",
-    ),
-    code("1203", FailureKind::Overload, "the user has no connections left", "Raise the account's `max_user_connections`."),
-    code("1226", FailureKind::Overload, "the user has used up one of its limits", "Raise the limits of the account."),
-    code(
-        "1129",
-        FailureKind::Overload,
-        "the server blocks this machine after too many interrupted connections",
-        "Find what breaks connections off (port scans, load balancers' checks), then FLUSH HOSTS.",
-    ),
-    code("1135", FailureKind::Overload, "the server cannot start another thread", "Check its memory and its limit of processes."),
-    code("1037", FailureKind::Overload, "the server is out of memory", ""),
-    code("1038", FailureKind::Overload, "the server is out of memory for sorting", ""),
-    code("1041", FailureKind::Overload, "the server is out of memory", ""),
-    code("1053", FailureKind::NotReady, "the server shuts down", ""),
-    code(
-        "3032",
-        FailureKind::NotReady,
-        "the server is in offline mode",
-        "Set `offline_mode = OFF` when its maintenance is done.",
-    ),
-    code(
-        "1047",
-        FailureKind::NotReady,
-        "the Galera node does not take statements",
-        "It has lost its quorum or is still joining: look at the other nodes.",
-    ),
-    code("1290", FailureKind::NotReady, "the server is read-only", ""),
-    code("1792", FailureKind::NotReady, "the transaction is read-only", ""),
-    code("1836", FailureKind::NotReady, "the server is read-only", ""),
-    code("1927", FailureKind::NotReady, "the server ended the connection: it shuts down, or an administrator did", ""),
-    code("3159", FailureKind::Tls, "the server requires TLS", "Use `?ssl-mode=VERIFY_IDENTITY`, or a `tls` table."),
-    code("1158", FailureKind::ConnectionLost, "the server could not read from the connection", ""),
-    code("1159", FailureKind::ConnectionLost, "the server waited too long for us", ""),
-    code("1160", FailureKind::ConnectionLost, "the server could not write to the connection", ""),
-    code("1161", FailureKind::ConnectionLost, "the server could not write to the connection in time", ""),
-    code("4031", FailureKind::ConnectionLost, "the server ended the idle session", ""),
-    code("1205", FailureKind::Query, "a lock was not to be had in time", "Look for long transactions."),
-    code("1213", FailureKind::Query, "the statement was chosen to end a deadlock", ""),
-    code("1317", FailureKind::Timeout, "the statement was interrupted", ""),
-    code("1969", FailureKind::Timeout, "the server gave up on the statement in our time limit", "Look for load and locks."),
-    code("3024", FailureKind::Timeout, "the server gave up on the statement in our time limit", "Look for load and locks."),
-    code("1043", FailureKind::Protocol, "the server did not understand our answer to its greeting", ""),
-    code("1156", FailureKind::Protocol, "the server got packets out of order", ""),
-    code("1157", FailureKind::Protocol, "the server could not uncompress a packet", ""),
-];
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,6 @@
 //! A MySQL connection of ours with a client library behind it.
 //!
-//! mysql_async dials for itself and does TLS for itself. So the frame dials and reads the greeting, and the
+//! `mysql_async` dials for itself and does TLS for itself. So the frame dials and reads the greeting, and the
 //! library logs in through a one-shot local port whose bytes are copied. Where TLS is wanted, its answer to
 //! the greeting is kept back: the first half of it is the request for TLS, and it follows inside. The server
 //! has then seen one packet more than the library has sent, so the numbers of the packets are corrected until
@@ -351,10 +351,10 @@ mod tests {
 
     #[tokio::test]
     async fn the_library_sees_a_greeting_without_what_is_ours() {
-        let seen = read(&greeting("5.5.5-10.11.6-MariaDB-log", 0xffff_ffff)).await.expect("a greeting");
+        let seen = read(&greeting("5.5.5-10.11.6-MariaDB-log", u32::MAX)).await.expect("a greeting");
         assert_eq!((seen.version(), seen.is_mariadb(), seen.offers_tls()), ("10.11.6-MariaDB-log", true, true));
-        assert_eq!(seen.for_library(), greeting("5.5.5-10.11.6-MariaDB-log", 0xffff_ffff & !KEPT_BACK));
-        let plain = read(&greeting("9.7.0", 0xffff_ffff & !SSL)).await.expect("a greeting");
+        assert_eq!(seen.for_library(), greeting("5.5.5-10.11.6-MariaDB-log", !KEPT_BACK));
+        let plain = read(&greeting("9.7.0", !SSL)).await.expect("a greeting");
         assert_eq!((plain.version(), plain.is_mariadb(), plain.offers_tls()), ("9.7.0", false, false));
     }
 

@@ -30,7 +30,7 @@ certificate_tests! { Secured {
 } }
 
 /// A catalog entry for a server with TLS.
-fn secured(addr: SocketAddr, tls: Json) -> Json {
+fn secured(addr: SocketAddr, tls: &Json) -> Json {
     with(json!({ "url": format!("https://{USER}@{addr}"), "password": PASSWORD }), json!({ "tls": tls }))
 }
 
@@ -43,7 +43,7 @@ fn plain_text_and_tls_are_told_apart() {
     let plain = Asked::new("clickhouse", super::entry(server.tls_addr(), json!({}))).run();
     check(&PLAIN_TO_TLS, &plain);
     assert!(plain.failure.is_some_and(|failure| failure.remedy.contains("TLS")));
-    let secure = Asked::new("clickhouse", secured(server.addr(), json!({ "ca": Ca::shared().certificate() }))).run();
+    let secure = Asked::new("clickhouse", secured(server.addr(), &json!({ "ca": Ca::shared().certificate() }))).run();
     check(&TLS_TO_PLAIN, &secure);
     assert_eq!(code(&secure), Some("plaintext"));
 }

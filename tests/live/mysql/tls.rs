@@ -34,7 +34,7 @@ certificate_tests! { Secured {
 } }
 
 /// A catalog entry for a server with TLS.
-fn secured(addr: SocketAddr, tls: Json) -> Json {
+fn secured(addr: SocketAddr, tls: &Json) -> Json {
     entry(addr, json!({ "tls": tls }))
 }
 

@@ -244,9 +244,10 @@ impl Mysql {
         client.args(["--no-defaults", "--user=root", "--batch", "--skip-column-names", "--connect-timeout=5"]);
         client.arg(format!("--socket={}", self.folder.path().join("socket").display()));
         let done = client.arg(format!("--execute={statements}")).stdin(Stdio::null()).output()?;
-        match done.status.success() {
-            true => Ok(String::from_utf8_lossy(&done.stdout).trim_end().to_owned()),
-            false => Err(io::Error::other(String::from_utf8_lossy(&done.stderr).into_owned())),
+        if done.status.success() {
+            Ok(String::from_utf8_lossy(&done.stdout).trim_end().to_owned())
+        } else {
+            Err(io::Error::other(String::from_utf8_lossy(&done.stderr).into_owned()))
         }
     }
 
