@@ -7,7 +7,7 @@ use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberI
 use crate::cli::{Common, LogFormat};
 
 /// Crates that are only heard when they warn: what they say at `info` is our own work, told twice.
-const QUIET: [&str; 8] = [
+const QUIET: [&str; 9] = [
     // It repeats the words of servers; what matters of them is in the outcome.
     "async_nats=off",
     "hickory_resolver=warn",
@@ -15,6 +15,8 @@ const QUIET: [&str; 8] = [
     "hickory_net=warn",
     "hyper=warn",
     "hyper_util=warn",
+    // It calls an error whatever ends a connection, which the outcome of the run says already.
+    "lapin=off",
     "rustls=warn",
     "tokio_postgres=warn",
 ];

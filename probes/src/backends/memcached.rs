@@ -332,6 +332,7 @@ fn share(part: Option<u64>, whole: Option<u64>) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
 }
 
+#[rustfmt::skip] // one row, one line: it is a table
 static MANUAL: Manual = Manual {
     title: "Memcached",
     summary: "Memcached 1.4 and later, by its text protocol. Each server is an entry of its own: they know nothing of \
@@ -348,11 +349,7 @@ static MANUAL: Manual = Manual {
         FactRow { name: "curr_connections", metric: true, meaning: "Connections open." },
         FactRow { name: "max_connections", metric: true, meaning: "Limit of connections; some are for the server itself." },
         FactRow { name: "accepting_conns", metric: true, meaning: "Whether the server accepts connections." },
-        FactRow {
-            name: "listen_disabled_total",
-            metric: true,
-            meaning: "How often the server stopped to accept connections at its limit.",
-        },
+        FactRow { name: "listen_disabled_total", metric: true, meaning: "How often the server stopped to accept connections at its limit." },
         FactRow { name: "rejected_connections_total", metric: true, meaning: "Connections refused at the limit." },
         FactRow { name: "bytes", metric: true, meaning: "Memory in use by items." },
         FactRow { name: "limit_maxbytes", metric: true, meaning: "Limit of the memory." },
@@ -363,78 +360,21 @@ static MANUAL: Manual = Manual {
         FactRow { name: "threads", metric: false, meaning: "Threads that serve connections." },
     ],
     findings: &[
-        FindingRow {
-            code: "not_accepting",
-            meaning: "`accepting_conns` is 0: the server is at its limit and lets new connections wait (`no_maxconns_fast`). Unhealthy.",
-            remedy: "Look for clients that leak connections, or raise `-c`.",
-        },
-        FindingRow {
-            code: "connections",
-            meaning: "Connections ≥ `degraded.connections` of the limit: degraded.",
-            remedy: "Look for clients that leak connections, or raise `-c`.",
-        },
-        FindingRow {
-            code: "rejecting_connections",
-            meaning: "Connections were refused or kept waiting since the deep question before (observed: how many): degraded.",
-            remedy: "Look for clients that leak connections, or raise `-c`.",
-        },
-        FindingRow {
-            code: "memory",
-            meaning: "Memory ≥ `degraded.memory` of the limit and nothing may be evicted (`-M`): degraded.",
-            remedy: "Remove items, raise `-m`, or let the server evict: writes fail when it is full.",
-        },
-        FindingRow {
-            code: "out_of_memory",
-            meaning: "Writes were refused for lack of memory since the deep question before (observed: how many): degraded, unhealthy with `expect.writable`.",
-            remedy: "Remove items, raise `-m`, or let the server evict.",
-        },
-        FindingRow {
-            code: "evictions",
-            meaning: "More evictions in a second than `degraded.evictions_per_second`: degraded.",
-            remedy: "Raise `-m`, or store less and for shorter.",
-        },
-        FindingRow {
-            code: "hit_ratio",
-            meaning: "Fewer reads hit than `degraded.hit_ratio`, of at least 100 since the deep question before: degraded.",
-            remedy: "Look for a restart, for evictions, or for a change in what is read.",
-        },
-        FindingRow {
-            code: "cold",
-            meaning: "The server started less than `degraded.cold` ago, and its cache is empty: degraded.",
-            remedy: "Expect more load on what the cache stands before, until it is warm.",
-        },
+        FindingRow { code: "not_accepting", meaning: "`accepting_conns` is 0: the server is at its limit and lets new connections wait (`no_maxconns_fast`). Unhealthy.", remedy: "Look for clients that leak connections, or raise `-c`." },
+        FindingRow { code: "connections", meaning: "Connections ≥ `degraded.connections` of the limit: degraded.", remedy: "Look for clients that leak connections, or raise `-c`." },
+        FindingRow { code: "rejecting_connections", meaning: "Connections were refused or kept waiting since the deep question before (observed: how many): degraded.", remedy: "Look for clients that leak connections, or raise `-c`." },
+        FindingRow { code: "memory", meaning: "Memory ≥ `degraded.memory` of the limit and nothing may be evicted (`-M`): degraded.", remedy: "Remove items, raise `-m`, or let the server evict: writes fail when it is full." },
+        FindingRow { code: "out_of_memory", meaning: "Writes were refused for lack of memory since the deep question before (observed: how many): degraded, unhealthy with `expect.writable`.", remedy: "Remove items, raise `-m`, or let the server evict." },
+        FindingRow { code: "evictions", meaning: "More evictions in a second than `degraded.evictions_per_second`: degraded.", remedy: "Raise `-m`, or store less and for shorter." },
+        FindingRow { code: "hit_ratio", meaning: "Fewer reads hit than `degraded.hit_ratio`, of at least 100 since the deep question before: degraded.", remedy: "Look for a restart, for evictions, or for a change in what is read." },
+        FindingRow { code: "cold", meaning: "The server started less than `degraded.cold` ago, and its cache is empty: degraded.", remedy: "Expect more load on what the cache stands before, until it is warm." },
     ],
     codes: &[
-        CodeRow {
-            code: "ERROR Too many open connections",
-            kind: FailureKind::Overload,
-            message: "the server has reached its limit of connections",
-            remedy: "Look for clients that leak connections, or raise `-c`.",
-        },
-        CodeRow {
-            code: UNAUTHENTICATED,
-            kind: FailureKind::Auth,
-            message: "the server wants a login",
-            remedy: "Give the entry a user and a password of the server's authentication file.",
-        },
-        CodeRow {
-            code: "CLIENT_ERROR authentication failure",
-            kind: FailureKind::Auth,
-            message: "the server rejected the credentials",
-            remedy: "",
-        },
-        CodeRow {
-            code: "SERVER_ERROR out of memory*",
-            kind: FailureKind::Overload,
-            message: "the server has no memory left",
-            remedy: "",
-        },
-        CodeRow {
-            code: "SERVER_ERROR*",
-            kind: FailureKind::Query,
-            message: "the server answered with an error of its own",
-            remedy: "",
-        },
+        CodeRow { code: "ERROR Too many open connections", kind: FailureKind::Overload, message: "the server has reached its limit of connections", remedy: "Look for clients that leak connections, or raise `-c`." },
+        CodeRow { code: UNAUTHENTICATED, kind: FailureKind::Auth, message: "the server wants a login", remedy: "Give the entry a user and a password of the server's authentication file." },
+        CodeRow { code: "CLIENT_ERROR authentication failure", kind: FailureKind::Auth, message: "the server rejected the credentials", remedy: "" },
+        CodeRow { code: "SERVER_ERROR out of memory*", kind: FailureKind::Overload, message: "the server has no memory left", remedy: "" },
+        CodeRow { code: "SERVER_ERROR*", kind: FailureKind::Query, message: "the server answered with an error of its own", remedy: "" },
         CodeRow { code: "CLIENT_ERROR*", kind: FailureKind::Protocol, message: "the server did not understand us", remedy: "" },
         CodeRow { code: "ERROR*", kind: FailureKind::Protocol, message: "the server did not understand us", remedy: "" },
     ],

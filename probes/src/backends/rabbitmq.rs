@@ -1,4 +1,4 @@
-//! RabbitMQ: a channel opened and closed on a live AMQP 0-9-1 connection; queues, alarms and nodes for the rest.
+//! `RabbitMQ`: a channel opened and closed on a live AMQP 0-9-1 connection; queues, alarms and nodes for the rest.
 //!
 //! Log-ins and channels succeed all through an alarm: only who publishes is told of it, or who asks the management
 //! API. The broker logs every connection, so those that are opened are kept.
@@ -34,7 +34,7 @@ use crate::{
     },
 };
 
-/// A RabbitMQ broker.
+/// A `RabbitMQ` broker.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RabbitmqConfig {
@@ -74,7 +74,7 @@ pub enum Mechanism {
     External,
 }
 
-/// What must be true of a RabbitMQ broker.
+/// What must be true of a `RabbitMQ` broker.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RabbitmqExpect {
@@ -83,7 +83,7 @@ pub struct RabbitmqExpect {
     writable: bool,
 }
 
-/// Limits beyond which a RabbitMQ broker is degraded.
+/// Limits beyond which a `RabbitMQ` broker is degraded.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RabbitmqDegraded {
@@ -106,7 +106,7 @@ impl Default for RabbitmqDegraded {
 /// Longest name that the protocol has room for.
 const LONGEST_NAME: usize = 255;
 
-/// Asks a RabbitMQ broker.
+/// Asks a `RabbitMQ` broker.
 pub struct Rabbitmq {
     target: Target,
     credentials: Credentials,
@@ -164,7 +164,7 @@ url = "amqp://guest@localhost:5672"
         }
         let credentials = url.credentials(username, password)?;
         if mechanism == Mechanism::External {
-            if !tls.as_ref().is_some_and(|tls| tls.cert.is_some()) {
+            if tls.as_ref().is_none_or(|tls| tls.cert.is_none()) {
                 return Err(ConfigError::new("mechanism", "`external` needs a client certificate: `tls.cert` and `tls.key`"));
             }
             if credentials.password.is_some() {
@@ -196,13 +196,11 @@ url = "amqp://guest@localhost:5672"
         run.fact_if("product", link.property("product"));
         run.fact_if("version", link.property("version"));
         run.fact_if("cluster_name", link.property("cluster_name"));
-        let publisher = match self.expect.writable {
-            true => {
-                let link = self.link(run).await?;
-                Some(run.phase(Phase::Auth, Publisher::new(link)).await?)
-            }
-            false => None,
-        };
+        let mut publisher = None;
+        if self.expect.writable {
+            let link = self.link(run).await?;
+            publisher = Some(run.phase(Phase::Auth, Publisher::new(link)).await?);
+        }
         Ok(RabbitmqSession { link, publisher })
     }
 
@@ -236,10 +234,7 @@ impl Rabbitmq {
     /// A connection with the virtual host open.
     async fn link(&self, run: &mut Run) -> Result<Link, Failure> {
         let external = self.mechanism == Mechanism::External;
-        let (username, password) = match external {
-            true => (String::new(), Zeroizing::default()),
-            false => account(&self.credentials, run)?,
-        };
+        let (username, password) = if external { Default::default() } else { account(&self.credentials, run)? };
         let login = Login { username, password: password.to_string(), external, vhost: self.vhost.clone() };
         let stream = run.dial(&self.target).await?;
         run.phase(Phase::Auth, async { Link::open(stream, login).await.map_err(at_login) }).await
@@ -278,10 +273,8 @@ impl Rabbitmq {
     }
 
     async fn examine_management(&self, target: &Target, login: &Credentials, run: &mut Run) -> Result<(), Failure> {
-        let login = match self.mechanism == Mechanism::External && login.user.is_none() {
-            true => None,
-            false => Some(account(login, run)?),
-        };
+        let certified = self.mechanism == Mechanism::External && login.user.is_none();
+        let login = if certified { None } else { Some(account(login, run)?) };
         let (limit, own) = (run.question_limit(), run.connections.len());
         let answers = async {
             let login = login.as_ref().map(|(user, password)| (user.as_str(), password.as_str()));
@@ -322,7 +315,7 @@ impl Rabbitmq {
         }
         for (check, code) in [(&answers.quorum, "no_failure_tolerance"), (&answers.serving, "not_serving")] {
             if let Check::Failed(reason) = check {
-                run.finding(Finding::degraded(code, reason.reason.as_str()));
+                run.finding(Finding::degraded(code, reason.words.as_str()));
             }
         }
         run.fact_if("node", answers.overview.node.clone());
@@ -433,7 +426,7 @@ fn hear(blocked: &mut Option<String>, event: Event) {
     }
 }
 
-/// The account, `guest` by default as in every client of RabbitMQ.
+/// The account, `guest` by default as in every client of `RabbitMQ`.
 fn account(credentials: &Credentials, run: &mut Run) -> Result<(String, Zeroizing<String>), Failure> {
     let user = credentials.user.clone().unwrap_or_else(|| "guest".into());
     let password = match &credentials.password {
@@ -466,31 +459,16 @@ fn share(part: Option<u64>, whole: Option<u64>) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
 }
 
-/// Both were seen, in different releases.
-const DOWN: [&str; 2] = ["530 down", "541 down"];
-
-const fn code(code: &'static str, kind: FailureKind, message: &'static str, remedy: &'static str) -> CodeRow {
-    CodeRow { code, kind, message, remedy }
-}
-
+#[rustfmt::skip] // one row, one line: it is a table
 static MANUAL: Manual = Manual {
     title: "RabbitMQ",
     summary: "RabbitMQ 3.8 and later by AMQP 0-9-1, with its management API where that is named. One connection is kept, \
               two with `expect.writable`; each has a thread of its own, which the client library wants.",
     levels: &[
         LevelRow { level: "connect", question: "TCP, and TLS with `amqps://`", privilege: "–" },
-        LevelRow {
-            level: "handshake",
-            question: "login, and opening the virtual host",
-            privilege: "any permission in the virtual host, be it on nothing",
-        },
+        LevelRow { level: "handshake", question: "login, and opening the virtual host", privilege: "any permission in the virtual host, be it on nothing" },
         LevelRow { level: "query", question: "a channel, opened and closed", privilege: "the same" },
-        LevelRow {
-            level: "deep",
-            question: "`queues` declared passively; with `expect.writable` a message to nobody; with `management` health \
-                       checks, overview and nodes",
-            privilege: "write on the default exchange for the message, the tag `monitoring` for the API",
-        },
+        LevelRow { level: "deep", question: "`queues` declared passively; with `expect.writable` a message to nobody; with `management` health checks, overview and nodes", privilege: "write on the default exchange for the message, the tag `monitoring` for the API" },
     ],
     facts: &[
         FactRow { name: "product", metric: false, meaning: "Product, as the broker names itself." },
@@ -503,111 +481,42 @@ static MANUAL: Manual = Manual {
         FactRow { name: "mem_alarm", metric: true, meaning: "Whether a memory alarm is in force (from `management`)." },
         FactRow { name: "disk_alarm", metric: true, meaning: "Whether a disk alarm is in force (from `management`)." },
         FactRow { name: "partitions", metric: true, meaning: "Partitions that nodes see (from `management`)." },
-        FactRow {
-            name: "fd_used_ratio",
-            metric: true,
-            meaning: "Highest share of file descriptors or sockets in use on a node (from `management`).",
-        },
+        FactRow { name: "fd_used_ratio", metric: true, meaning: "Highest share of file descriptors or sockets in use on a node (from `management`)." },
         FactRow { name: "blocked", metric: true, meaning: "Whether publishers are blocked (with `expect.writable`)." },
         FactRow { name: "queue_messages_ready", metric: true, meaning: "Messages that wait in `queues`, all together." },
         FactRow { name: "queue_consumers", metric: true, meaning: "Consumers of the one of `queues` that has the fewest." },
     ],
     findings: &[
-        FindingRow {
-            code: "alarm",
-            meaning: "A memory or disk alarm is in force (observed: which): degraded, unhealthy with `expect.writable`.",
-            remedy: "Free memory or disk on the node, or consume what waits; until then nobody can publish.",
-        },
-        FindingRow {
-            code: "blocked",
-            meaning: "`expect.writable` is set, and the broker blocks publishers (observed: why, in its words) or does not confirm: unhealthy.",
-            remedy: "Free memory or disk on the node, or consume what waits.",
-        },
-        FindingRow {
-            code: "queue_messages",
-            meaning: "More messages wait in one of `queues` than `degraded.queue_messages`: degraded.",
-            remedy: "Look at its consumers: they are too few, too slow or gone.",
-        },
-        FindingRow {
-            code: "queue_consumers",
-            meaning: "One of `queues` has fewer consumers than `degraded.queue_consumers`: degraded.",
-            remedy: "Look for the consumers that are gone.",
-        },
-        FindingRow {
-            code: "vhost_down",
-            meaning: "Virtual hosts are down (observed: which): unhealthy when ours is among them, degraded otherwise.",
-            remedy: "Restart them with `rabbitmqctl restart_vhost`, and read the node's log.",
-        },
-        FindingRow {
-            code: "no_failure_tolerance",
-            meaning: "Quorum queues or streams would lose their majority without this node: degraded.",
-            remedy: "Bring the missing nodes back before this one is stopped.",
-        },
-        FindingRow {
-            code: "not_serving",
-            meaning: "The node says that it is not ready to serve clients (RabbitMQ 4.1 and later): degraded.",
-            remedy: "It starts, drains or is in maintenance mode: `rabbitmq-upgrade revive` ends that.",
-        },
-        FindingRow {
-            code: "node_down",
-            meaning: "Fewer nodes run than the cluster has: degraded.",
-            remedy: "Bring the missing nodes back.",
-        },
-        FindingRow {
-            code: "partitions",
-            meaning: "Nodes see others as cut off: unhealthy, because their data differ from now on.",
-            remedy: "Mend the network, then choose the side to keep and restart the other.",
-        },
-        FindingRow {
-            code: "descriptors",
-            meaning: "File descriptors or sockets of a node ≥ `degraded.descriptors` of the limit: degraded.",
-            remedy: "Look for clients that leak connections, or raise the limit.",
-        },
+        FindingRow { code: "alarm", meaning: "A memory or disk alarm is in force (observed: which): degraded, unhealthy with `expect.writable`.", remedy: "Free memory or disk on the node, or consume what waits; until then nobody can publish." },
+        FindingRow { code: "blocked", meaning: "`expect.writable` is set, and the broker blocks publishers (observed: why, in its words) or does not confirm: unhealthy.", remedy: "Free memory or disk on the node, or consume what waits." },
+        FindingRow { code: "queue_messages", meaning: "More messages wait in one of `queues` than `degraded.queue_messages`: degraded.", remedy: "Look at its consumers: they are too few, too slow or gone." },
+        FindingRow { code: "queue_consumers", meaning: "One of `queues` has fewer consumers than `degraded.queue_consumers`: degraded.", remedy: "Look for the consumers that are gone." },
+        FindingRow { code: "vhost_down", meaning: "Virtual hosts are down (observed: which): unhealthy when ours is among them, degraded otherwise.", remedy: "Restart them with `rabbitmqctl restart_vhost`, and read the node's log." },
+        FindingRow { code: "no_failure_tolerance", meaning: "Quorum queues or streams would lose their majority without this node: degraded.", remedy: "Bring the missing nodes back before this one is stopped." },
+        FindingRow { code: "not_serving", meaning: "The node says that it is not ready to serve clients (RabbitMQ 4.1 and later): degraded.", remedy: "It starts, drains or is in maintenance mode: `rabbitmq-upgrade revive` ends that." },
+        FindingRow { code: "node_down", meaning: "Fewer nodes run than the cluster has: degraded.", remedy: "Bring the missing nodes back." },
+        FindingRow { code: "partitions", meaning: "Nodes see others as cut off: unhealthy, because their data differ from now on.", remedy: "Mend the network, then choose the side to keep and restart the other." },
+        FindingRow { code: "descriptors", meaning: "File descriptors or sockets of a node ≥ `degraded.descriptors` of the limit: degraded.", remedy: "Look for clients that leak connections, or raise the limit." },
     ],
     codes: &[
-        code("403 login", FailureKind::Auth, "the broker rejected the credentials", ""),
-        code("403", FailureKind::Permission, "the user may not do this", ""),
-        code(
-            "530 limit",
-            FailureKind::Overload,
-            "a limit of connections is reached: of the virtual host, the user or the node",
-            "Look for clients that leak connections, or raise the limit.",
-        ),
-        code(
-            "530 not found",
-            FailureKind::Config,
-            "the virtual host does not exist",
-            "Correct the path of the URL: none stands for the virtual host `/`, `/` alone for one without a name.",
-        ),
-        code(
-            "530 refused",
-            FailureKind::Permission,
-            "the user may not use the virtual host",
-            "Give the user a permission in it, be it on nothing: `set_permissions -p VHOST USER '' '' ''`.",
-        ),
-        code(
-            DOWN[0],
-            FailureKind::NotReady,
-            "the virtual host is down",
-            "Restart it with `rabbitmqctl restart_vhost`, and read the node's log.",
-        ),
-        code(
-            DOWN[1],
-            FailureKind::NotReady,
-            "the virtual host is down",
-            "Restart it with `rabbitmqctl restart_vhost`, and read the node's log.",
-        ),
-        code("530", FailureKind::Query, "the broker does not allow the connection", ""),
-        code("320", FailureKind::NotReady, "the broker ended the connection: it stops, drains, or an operator did it", ""),
-        code("404", FailureKind::Config, "a queue of `queues` does not exist", "Correct `queues`, or declare the queue."),
-        code("402", FailureKind::Config, "the virtual host does not exist", ""),
-        code("405", FailureKind::Query, "a queue of `queues` belongs to another connection alone", ""),
-        code("406", FailureKind::Config, "the broker has it in another form than we asked for", ""),
-        code("311", FailureKind::Overload, "the broker does not take a message of this size", ""),
-        code("506", FailureKind::Overload, "the broker has no resources left", ""),
-        code("541", FailureKind::Unexpected, "the broker met an error of its own", "Read the broker's log."),
-        code("50*", FailureKind::Protocol, "the broker did not understand us", ""),
-        code("540", FailureKind::Protocol, "the broker lacks what we asked for", ""),
+        CodeRow { code: "403 login", kind: FailureKind::Auth, message: "the broker rejected the credentials", remedy: "" },
+        CodeRow { code: "403", kind: FailureKind::Permission, message: "the user may not do this", remedy: "" },
+        CodeRow { code: "530 limit", kind: FailureKind::Overload, message: "a limit of connections is reached: of the virtual host, the user or the node", remedy: "Look for clients that leak connections, or raise the limit." },
+        CodeRow { code: "530 not found", kind: FailureKind::Config, message: "the virtual host does not exist", remedy: "Correct the path of the URL: none stands for the virtual host `/`, `/` alone for one without a name." },
+        CodeRow { code: "530 refused", kind: FailureKind::Permission, message: "the user may not use the virtual host", remedy: "Give the user a permission in it, be it on nothing: `set_permissions -p VHOST USER '' '' ''`." },
+        CodeRow { code: "530 down", kind: FailureKind::NotReady, message: "the virtual host is down", remedy: "Restart it with `rabbitmqctl restart_vhost`, and read the node's log." },
+        CodeRow { code: "541 down", kind: FailureKind::NotReady, message: "the virtual host is down", remedy: "Restart it with `rabbitmqctl restart_vhost`, and read the node's log." },
+        CodeRow { code: "530", kind: FailureKind::Query, message: "the broker does not allow the connection", remedy: "" },
+        CodeRow { code: "320", kind: FailureKind::NotReady, message: "the broker ended the connection: it stops, drains, or an operator did it", remedy: "" },
+        CodeRow { code: "404", kind: FailureKind::Config, message: "a queue of `queues` does not exist", remedy: "Correct `queues`, or declare the queue." },
+        CodeRow { code: "402", kind: FailureKind::Config, message: "the virtual host does not exist", remedy: "" },
+        CodeRow { code: "405", kind: FailureKind::Query, message: "a queue of `queues` belongs to another connection alone", remedy: "" },
+        CodeRow { code: "406", kind: FailureKind::Config, message: "the broker has it in another form than we asked for", remedy: "" },
+        CodeRow { code: "311", kind: FailureKind::Overload, message: "the broker does not take a message of this size", remedy: "" },
+        CodeRow { code: "506", kind: FailureKind::Overload, message: "the broker has no resources left", remedy: "" },
+        CodeRow { code: "541", kind: FailureKind::Unexpected, message: "the broker met an error of its own", remedy: "Read the broker's log." },
+        CodeRow { code: "50*", kind: FailureKind::Protocol, message: "the broker did not understand us", remedy: "" },
+        CodeRow { code: "540", kind: FailureKind::Protocol, message: "the broker lacks what we asked for", remedy: "" },
     ],
     unsupported: &[
         "Several brokers in one URL: give each an entry of its own.",

@@ -1,4 +1,4 @@
-//! RabbitMQ's management API, as far as a probe asks it.
+//! `RabbitMQ`'s management API, as far as a probe asks it.
 //!
 //! Health checks answer 200 or 503 with a reason; releases that lack one answer 404.
 //! Reference: <https://www.rabbitmq.com/docs/http-api-reference>.
@@ -42,7 +42,8 @@ pub(crate) struct Reason {
     pub(crate) alarms: Vec<Alarm>,
     #[serde(rename = "virtual-hosts")]
     pub(crate) vhosts: Vec<String>,
-    pub(crate) reason: String,
+    #[serde(rename = "reason")]
+    pub(crate) words: String,
 }
 
 /// An alarm of a node.
