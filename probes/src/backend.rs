@@ -30,6 +30,9 @@ pub trait Backend: Send + Sync + Sized + 'static {
     const SPEAKS: Protocol;
     /// Whether the server speaks first, so that a silent close means that it is full.
     const GREETS: bool = false;
+    /// Whether the server counts connections that end before their log-in, and in the end blocks the machine they
+    /// come from: it is never dialled without a log-in, and a failed TLS handshake pauses like rejected credentials.
+    const COUNTS_INTERRUPTIONS: bool = false;
     /// The query phase above which it is degraded, unless the catalog says otherwise.
     const LATENCY: Duration;
 

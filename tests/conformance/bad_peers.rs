@@ -53,7 +53,8 @@ fn a_peer_that_never_answers_is_a_timeout_and_is_let_go() {
 
 #[test]
 fn connecting_is_enough_where_no_more_is_asked() {
-    for (kind, entry) in backends() {
+    // MySQL counts connections without a log-in as errors, and blocks hosts for them.
+    for (kind, entry) in backends().filter(|(kind, _)| *kind != "mysql") {
         let peer = peers::black_hole();
         let at = |depth| probe_with(kind, &entry, &peer.addr().to_string(), Options { depth, ..Options::default() });
         let outcome = at(Depth::Connect).run();
@@ -80,7 +81,7 @@ const STRANGERS: &[(&str, &str, &[u8])] = &[
 /// The protocols that each backend takes for its own.
 fn own(kind: &str) -> &'static [&'static str] {
     match kind {
-        "http" => &["HTTP"],
+        "clickhouse" | "http" => &["HTTP"],
         "nats" => &["NATS"],
         "postgres" => &["PostgreSQL"],
         // NATS and Redis both say -ERR.
@@ -101,7 +102,7 @@ fn another_protocol_is_named_at_once() {
                 assert!(outcome.duration < Duration::from_secs(1), "{kind}, {name}: {:?}", outcome.duration);
                 eventually(Duration::from_secs(5), "the socket is closed", || (peer.open() == 0).then_some(()));
                 // A server that greets never waits for a question.
-                if entry.manual.title == "NATS" {
+                if matches!(kind, "mysql" | "nats") {
                     break;
                 }
             }

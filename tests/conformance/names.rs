@@ -65,7 +65,8 @@ fn nothing_is_remembered_and_the_next_address_is_tried() {
     let dns = DnsServer::start();
     let (good, absent) = (peers::black_hole(), "127.0.0.99");
     let addresses = |texts: &[&str]| Answer::Addresses(texts.iter().map(|text| text.parse().expect("an address")).collect());
-    for (kind, entry) in backends() {
+    // MySQL is never dialled without a log-in.
+    for (kind, entry) in backends().filter(|(kind, _)| *kind != "mysql") {
         dns.set("two.example", addresses(&[absent, "127.0.0.1"]));
         let options = Options { depth: probity_probes::Depth::Connect, ..asking(&dns) };
         let probe = probe_with(kind, &entry, &format!("two.example:{}", good.addr().port()), options);

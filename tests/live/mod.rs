@@ -1,9 +1,11 @@
 //! Real servers, well and sick: started here, on free ports, in private folders.
 
+mod clickhouse;
 mod faults;
 mod http;
 mod memcached;
 mod mqtt;
+mod mysql;
 mod nats;
 mod postgres;
 mod rabbitmq;
@@ -14,14 +16,24 @@ use crate::support::truth::State;
 
 /// Every state that is made and decided here: the rows of the truth table.
 pub(crate) fn states() -> Vec<State> {
-    [http::STATES, memcached::STATES, mqtt::STATES, nats::STATES, postgres::STATES, rabbitmq::STATES, redis::STATES]
-        .concat()
-        .into_iter()
-        .flatten()
-        .copied()
-        .chain(faults::states())
-        .chain(tls::states())
-        .collect()
+    [
+        clickhouse::STATES,
+        http::STATES,
+        memcached::STATES,
+        mqtt::STATES,
+        mysql::STATES,
+        nats::STATES,
+        postgres::STATES,
+        rabbitmq::STATES,
+        redis::STATES,
+    ]
+    .concat()
+    .into_iter()
+    .flatten()
+    .copied()
+    .chain(faults::states())
+    .chain(tls::states())
+    .collect()
 }
 
 #[test]

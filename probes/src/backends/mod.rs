@@ -2,12 +2,16 @@
 
 use crate::registry::Registration;
 
+#[cfg(feature = "clickhouse")]
+pub mod clickhouse;
 #[cfg(feature = "http")]
 pub mod http;
 #[cfg(feature = "memcached")]
 pub mod memcached;
 #[cfg(feature = "mqtt")]
 pub mod mqtt;
+#[cfg(feature = "mysql")]
+pub mod mysql;
 #[cfg(feature = "nats")]
 pub mod nats;
 #[cfg(feature = "postgres")]
@@ -29,9 +33,11 @@ macro_rules! row {
 }
 
 pub(crate) const TABLE: &[Registration] = &[
+    row!("clickhouse", clickhouse::Clickhouse),
     row!("http", http::Http),
     row!("memcached", memcached::Memcached),
     row!("mqtt", mqtt::Mqtt),
+    row!("mysql", mysql::Mysql),
     row!("nats", nats::Nats),
     row!("postgres", postgres::Postgres),
     row!("rabbitmq", rabbitmq::Rabbitmq),

@@ -9,6 +9,8 @@ pub mod http;
 pub(crate) mod memcached;
 #[cfg(feature = "mqtt")]
 pub(crate) mod mqtt;
+#[cfg(feature = "mysql")]
+pub(crate) mod mysql;
 #[cfg(feature = "nats")]
 pub(crate) mod nats;
 #[cfg(feature = "rabbitmq")]
