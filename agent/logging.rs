@@ -15,7 +15,7 @@ const QUIET: [&str; 9] = [
     "hickory_net=warn",
     "hyper=warn",
     "hyper_util=warn",
-    // It calls an error whatever ends a connection, which the outcome of the run says already.
+    // It repeats the words of brokers as well, and calls an error whatever ends a connection.
     "lapin=off",
     "rustls=warn",
     "tokio_postgres=warn",

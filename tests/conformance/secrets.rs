@@ -32,6 +32,20 @@ fn echo(kind: &str) -> Script {
             let length = u32::try_from(fields.len() + 4).expect("a short message");
             Script::new().wait_for("\0\0").say([b"E", &length.to_be_bytes()[..], fields.as_bytes()].concat()).close()
         }
+        "memcached" => {
+            let login = Script::new().wait_for("version\r\n").say("CLIENT_ERROR unauthenticated\r\n").wait_for(SENTINEL);
+            login.say(format!("SERVER_ERROR {SENTINEL}\r\n"))
+        }
+        "mqtt" => {
+            let length = u8::try_from(SENTINEL.len()).expect("a short secret");
+            let head = [0x20, length + 6, 0, 0x87, length + 3, 31, 0, length];
+            Script::new().wait_for(SENTINEL).say([&head, SENTINEL.as_bytes()].concat())
+        }
+        "rabbitmq" => {
+            let length = u8::try_from(SENTINEL.len()).expect("a short secret");
+            let head = [1, 0, 0, 0, 0, 0, length + 11, 0, 10, 0, 50, 1, 0x93, length];
+            Script::new().wait_for("AMQP\0\0\x09\x01").say([&head, SENTINEL.as_bytes(), &[0, 0, 0, 0, 0xce]].concat())
+        }
         "redis" => Script::new().wait_for("\r\n").say(format!("-WRONGPASS {SENTINEL}\r\n")),
         _ => Script::new().say(SENTINEL).close(),
     }
@@ -85,8 +99,9 @@ fn a_secret_is_in_no_outcome_and_no_log() {
     }
     let log = Log::default();
     let writer = log.clone();
-    // Libraries print what they read and write at DEBUG and TRACE: the agent keeps them quiet.
+    // Libraries print what they read and write at DEBUG and TRACE, lapin even at ERROR: the agent keeps them quiet.
     let own = Targets::new().with_target("probity_probes", LevelFilter::TRACE).with_default(LevelFilter::WARN);
+    let own = own.with_target("lapin", LevelFilter::OFF);
     let all = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(move || writer.clone()).with_filter(own);
     tracing::subscriber::set_global_default(tracing_subscriber::registry().with(all)).expect("the first subscriber");
     tracing::warn!("begin");

@@ -1,4 +1,4 @@
-//! RabbitMQ 3.10, well and sick.
+//! `RabbitMQ` 3.10, well and sick.
 
 mod access;
 mod alarms;

@@ -292,10 +292,12 @@ async fn introduce(
         Err(failure) => Err(failure),
     };
     match answer {
-        Ok(Packet::ConnAck { code: 0, session_present, limits }) => Ok((session_present, limits)),
-        Ok(Packet::ConnAck { code, .. } | Packet::Disconnect(code)) => {
-            Err(Failure::server(conversation.version().reason(code), String::new()))
+        Ok(Packet::ConnAck { code: 0, session_present, properties }) => Ok((session_present, properties)),
+        Ok(Packet::ConnAck { code, properties, .. }) => {
+            let words = properties.and_then(|properties| properties.reason_string).unwrap_or_default();
+            Err(Failure::server(conversation.version().reason(code), words))
         }
+        Ok(Packet::Disconnect(code)) => Err(Failure::server(conversation.version().reason(code), "")),
         Ok(_) => Err(Failure::new(FailureKind::Protocol, "the answer to CONNECT is not CONNACK")),
         // Mosquitto at `max_connections` does just that.
         Err(failure) if failure.kind == FailureKind::ConnectionLost && conversation.is_drained() => {

@@ -143,7 +143,7 @@ impl Backend for Rabbitmq {
 
     const KIND: &'static str = "rabbitmq";
     const EXAMPLE: &'static str = r#"backend = "rabbitmq"
-url = "amqp://guest@localhost:5672"
+url = "amqp://localhost:5672"
 "#;
     const MANUAL: &'static Manual = &MANUAL;
     const SPEAKS: Protocol = Protocol::Amqp;

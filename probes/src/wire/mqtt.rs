@@ -65,8 +65,8 @@ pub(crate) enum Packet {
         code: u8,
         /// Whether it had a session of ours.
         session_present: bool,
-        /// What it grants; version 5 only.
-        limits: Option<v5::ConnAckProperties>,
+        /// What it grants, or why it refuses in its words; version 5 only.
+        properties: Option<v5::ConnAckProperties>,
     },
     /// A message.
     Publish {
@@ -234,13 +234,16 @@ fn read(version: Version, frame: BytesMut) -> Result<Packet, Failure> {
     body.advance(header);
     match (kind, &body[..]) {
         // A broker that only speaks version 3 refuses version 5 in its own, shorter way.
-        (2, [_, code]) if *code != 0 => Ok(Packet::ConnAck { code: *code, session_present: false, limits: None }),
+        (2, [_, code]) if *code != 0 => Ok(Packet::ConnAck { code: *code, session_present: false, properties: None }),
         (2, [flags, code, ..]) => {
-            let limits = match (version, *code) {
-                (Version::Five, 0) => granted(frame)?,
-                _ => None,
+            let (code, session_present) = (*code, *flags & 1 == 1);
+            let properties = match (version, code) {
+                (Version::Three, _) => None,
+                (Version::Five, 0) => properties(frame)?,
+                // Why it refuses stands in the code; words that cannot be read are only missed.
+                (Version::Five, _) => properties(frame).unwrap_or_default(),
             };
-            Ok(Packet::ConnAck { code: *code, session_present: *flags & 1 == 1, limits })
+            Ok(Packet::ConnAck { code, session_present, properties })
         }
         (3, _) => message(version, frame),
         // What it grants proves nothing: Mosquitto 2.0 grants what its access list denies.
@@ -252,7 +255,7 @@ fn read(version: Version, frame: BytesMut) -> Result<Packet, Failure> {
     }
 }
 
-fn granted(mut frame: BytesMut) -> Result<Option<v5::ConnAckProperties>, Failure> {
+fn properties(mut frame: BytesMut) -> Result<Option<v5::ConnAckProperties>, Failure> {
     match v5::Packet::read(&mut frame, Some(PACKET_LIMIT)) {
         Ok(v5::Packet::ConnAck(connack)) => Ok(connack.properties),
         Ok(_) => Err(malformed("not a CONNACK")),
@@ -285,7 +288,7 @@ mod tests {
     #[test]
     fn packets_of_both_versions_are_read() {
         let packet = |version, bytes: &[u8]| format!("{:?}", read(version, bytes.into()).ok());
-        let refused = |code| format!("Some(ConnAck {{ code: {code}, session_present: false, limits: None }})");
+        let refused = |code| format!("Some(ConnAck {{ code: {code}, session_present: false, properties: None }})");
         assert_eq!(packet(Version::Three, &[0x20, 2, 0, 5]), refused(5));
         assert_eq!(packet(Version::Five, &[0x20, 3, 0, 0x87, 0]), refused(0x87));
         // version 3 refuses version 5

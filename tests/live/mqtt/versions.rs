@@ -76,8 +76,9 @@ fn dropped_messages_are_judged_where_it_is_asked_for() {
     deaf.subscribe("noise").expect("it answers");
     let mut loud = server.connect("loud").expect("it lets us in");
     let outcome = eventually(SOON, "messages are dropped", || {
+        let message = vec![0; 50_000];
         for _ in 0..200 {
-            loud.publish("noise", &[0; 50_000]).expect("it listens");
+            loud.publish("noise", &message).expect("it listens");
         }
         let outcome = probe.run();
         (!outcome.findings.is_empty()).then_some(outcome)

@@ -1,4 +1,4 @@
-//! RabbitMQ (3.10 and later): healthy, alarmed, drained, stopped, at its limits.
+//! `RabbitMQ` (3.10 and later): healthy, alarmed, drained, stopped, at its limits.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -25,7 +25,7 @@ const LOGIN: &str = "Basic cHJvYmU6cHJvYmUtc2VjcmV0LXB3";
 /// How long an answer may take.
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// A RabbitMQ that is about to be started.
+/// A `RabbitMQ` that is about to be started.
 #[derive(Debug, Default)]
 pub(crate) struct Builder {
     settings: Vec<String>,
@@ -123,7 +123,7 @@ impl Node {
     }
 }
 
-/// A running RabbitMQ.
+/// A running `RabbitMQ`.
 #[derive(Debug)]
 pub(crate) struct Rabbitmq {
     process: Server,
