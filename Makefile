@@ -50,4 +50,4 @@ clean: ## Remove everything that was built
 	cargo clean
 
 $(TOOLS)/bin/cargo-deny:
-	cargo install cargo-deny --version $(CARGO_DENY) --locked --quiet --root $(TOOLS)
+	cargo install cargo-deny --debug --version $(CARGO_DENY) --locked --quiet --root $(TOOLS)

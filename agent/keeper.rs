@@ -272,11 +272,11 @@ mod tests {
         }
         assert_eq!(bench.view().revision, 1);
         assert_eq!(bench.view().standings[0].tally.runs[0], 1);
-        sleep(PACE).await;
+        sleep(2 * PACE).await;
         assert_eq!((bench.view().revision, bench.view().standings[0].tally.runs[0]), (2, 11));
         bench.send(0, failed(FailureKind::Auth)).await.unwrap();
         assert_eq!(bench.view().revision, 3);
-        sleep(PACE).await;
+        sleep(2 * PACE).await;
         bench.send(0, failed(FailureKind::Auth)).await.unwrap();
         assert_eq!(bench.view().revision, 4, "after a pause there is nothing to wait for");
     }

@@ -8,7 +8,8 @@ use crate::cli::{Common, LogFormat};
 
 /// Crates that are only heard when they warn: what they say at `info` is our own work, told twice.
 const QUIET: [&str; 8] = [
-    "async_nats=warn",
+    // It repeats the words of servers; what matters of them is in the outcome.
+    "async_nats=off",
     "hickory_resolver=warn",
     "hickory_proto=warn",
     "hickory_net=warn",

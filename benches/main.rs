@@ -4,10 +4,10 @@
 //! it is held against, so that a missed one is seen. Name a part of a row to measure only that:
 //! `cargo bench --profile dev --bench agent -- memory`.
 #![expect(clippy::expect_used, reason = "a measurement says what it takes for granted")]
-#![expect(clippy::cast_precision_loss, reason = "figures for people")]
+#![expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "figures for people")]
 
 mod load;
-#[allow(dead_code, unused_imports, reason = "the measurements need only a part of it")]
+#[allow(dead_code, unused_imports, unused_macros, reason = "the measurements need only a part of it")]
 #[path = "../tests/support/mod.rs"]
 mod support;
 
@@ -33,10 +33,13 @@ struct Row {
     bar: &'static str,
 }
 
+/// One part of the table.
+type Measurement = fn() -> Vec<Row>;
+
 fn main() {
     use_dist_build();
     let only: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
-    let parts: [(&str, fn() -> Vec<Row>); 6] = [
+    let parts: [(&str, Measurement); 6] = [
         ("crash", crash_to_503),
         ("cpu", cpu_per_run),
         ("memory", memory),
@@ -111,11 +114,11 @@ fn cpu_per_run() -> Vec<Row> {
     let agent = start(&catalog);
     eventually(Duration::from_secs(30), "every session is warm", || (runs(&agent) > 200).then_some(()));
     let (cpu, before) = (agent.cpu_time(), runs(&agent));
-    eventually(Duration::from_secs(120), "10 000 runs", || {
+    eventually(Duration::from_mins(2), "10 000 runs", || {
         std::thread::sleep(Duration::from_secs(1));
         (runs(&agent) - before >= 10_000).then_some(())
     });
-    let (cpu, done) = (agent.cpu_time() - cpu, runs(&agent) - before);
+    let (cpu, done) = (agent.cpu_time().saturating_sub(cpu), runs(&agent) - before);
     let each = cpu.as_secs_f64() * 1000.0 / done as f64;
     vec![
         Row {
@@ -150,10 +153,10 @@ fn a_thousand_dependencies() -> Vec<Row> {
     let redis = servers::redis::Redis::start();
     let catalog: String = (0..1000).map(|n| redis_entry(&format!("redis-{n}"), &redis, 1000)).collect();
     let agent = start(&catalog);
-    eventually(Duration::from_secs(60), "every session is warm", || (runs(&agent) > 3000).then_some(()));
+    eventually(Duration::from_mins(1), "every session is warm", || (runs(&agent) > 3000).then_some(()));
     let (cpu, before, begin) = (agent.cpu_time(), runs(&agent), Instant::now());
     std::thread::sleep(Duration::from_secs(20));
-    let (cpu, done, span) = (agent.cpu_time() - cpu, runs(&agent) - before, begin.elapsed());
+    let (cpu, done, span) = (agent.cpu_time().saturating_sub(cpu), runs(&agent) - before, begin.elapsed());
     let share = 100.0 * cpu.as_secs_f64() / span.as_secs_f64();
     let measured = format!("{share:.0} % of one core at {:.0} runs/s", done as f64 / span.as_secs_f64());
     vec![Row { what: "1 000 dependencies at 1 s", measured, bar: "< 50 % of one core" }]
@@ -247,7 +250,7 @@ fn postgres_entry(name: &str, server: &servers::postgres::Postgres, interval: u6
 fn runs(agent: &Agent) -> u64 {
     let metrics = agent.get("/metrics").body;
     let counts = metrics.lines().filter(|line| line.starts_with("probity_runs_total{"));
-    counts.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).map(|count| count.round()).sum::<f64>() as u64
+    counts.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).map(f64::round).sum::<f64>() as u64
 }
 
 /// Sockets in TIME-WAIT towards a port, whichever side holds them.

@@ -3,7 +3,7 @@
 //! A server that is not installed is left out, aloud. Ctrl-C ends everything that was started.
 #![expect(clippy::expect_used, reason = "a demonstration says what it takes for granted")]
 
-#[allow(dead_code, unused_imports, reason = "the demonstration needs only a part of it")]
+#[allow(dead_code, unused_imports, unused_macros, reason = "the demonstration needs only a part of it")]
 mod support;
 
 use std::{
@@ -35,12 +35,11 @@ fn main() -> ExitCode {
     println!("Starting real servers on loopback:");
     let parts: Vec<Part> = [("http", website as fn(&str) -> Part), ("nats", events), ("postgres", orders), ("redis", cache)]
         .into_iter()
-        .filter_map(|(backend, start)| match servers::missing(backend) {
-            Some(missing) => {
+        .filter_map(|(backend, start)| {
+            if let Some(missing) = servers::missing(backend) {
                 println!("  {backend:<10} left out: {missing}");
                 None
-            }
-            None => {
+            } else {
                 let part = start(&secret);
                 println!("  {:<10} pid {}", part.backend, part.pid);
                 Some(part)

@@ -3,7 +3,10 @@
 
 mod catalog;
 mod cli;
+mod conformance;
 mod generated;
 mod live;
-#[allow(dead_code, unused_imports, reason = "a build with fewer backends uses less of it")]
+mod pipeline;
+#[allow(dead_code, unused_imports, unused_macros, reason = "a build with fewer backends uses less of it")]
 mod support;
+mod tidy;

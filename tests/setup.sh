@@ -16,11 +16,11 @@ fi
 case "${1:-build}" in
     build) needs="cc:gcc make:make" ;;
     demo) needs="cc:gcc make:make nginx:nginx-light postgres:postgresql-15 redis-server:redis-server nats-server:nats-server" ;;
-    test) needs="cc:gcc make:make nginx:nginx-light postgres:postgresql-15 redis-server:redis-server nats-server:nats-server promtool:prometheus" ;;
+    test) needs="cc:gcc make:make nginx:nginx-light postgres:postgresql-15 redis-server:redis-server nats-server:nats-server mariadbd:mariadb-server clickhouse-server:clickhouse-server zkServer.sh:zookeeper promtool:prometheus" ;;
     *) echo "usage: tests/setup.sh build|demo|test" >&2; exit 2 ;;
 esac
 
-PATH="$PATH:/usr/sbin:/sbin:/usr/lib/postgresql/15/bin"
+PATH="$PATH:/usr/sbin:/sbin:/usr/lib/postgresql/15/bin:/usr/share/zookeeper/bin"
 missing=""
 for need in $needs; do
     command -v "${need%%:*}" >/dev/null 2>&1 || missing="$missing ${need#*:}"

@@ -19,7 +19,7 @@ mod walk;
 
 use std::{collections::BTreeMap, path::Path};
 
-use probity_probes::{Entry, find, registry};
+use probity_probes::{Entry, address::nearest, find, registry};
 use serde_json::Value;
 use toml::de::DeValue;
 
@@ -208,13 +208,16 @@ fn backend(section: &Section<'_>, walk: &mut Walk<'_>) -> Option<(&'static str, 
     };
     let word = walk.expand(raw, item.span())?.text;
     walk.cleared.push(item.span());
-    match find(&word) {
-        Ok(entry) => registry().iter().find(|row| row.kind == word).map(|row| (row.kind, entry)),
+    let kinds = || registry().iter().map(|row| row.kind);
+    let meant = match find(&word) {
+        Ok(_) => Some(word.as_str()),
+        // What else is wrong with the entry is told in the same go, by the backend that was most likely meant.
         Err(title) => {
             walk.mistake(item.span(), title);
-            None
+            nearest(&word, kinds())
         }
-    }
+    }?;
+    kinds().find(|kind| *kind == meant).zip(find(meant).ok())
 }
 
 /// Whether a switch is on, in a table that is wrong elsewhere.

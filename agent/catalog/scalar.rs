@@ -110,7 +110,7 @@ impl Walk<'_> {
     /// A URL; what is secret in it must not have been typed.
     fn url(&mut self, expanded: &Expanded, span: Range<usize>, schema: &Value, path: &str) -> Option<Twin> {
         let text = expanded.text.as_str();
-        for (what, part) in secrets_of(text, schema["x-user-is-secret"] == true) {
+        for (what, part) in secrets_of(text, schema["x-user-is-secret"] == true && !self.names_user) {
             self.secrets.push(text[part.clone()].to_owned());
             if expanded.is_typed(part) && !self.allow_literal_secrets {
                 self.typed_secret(span, path, &format!("{what} of this URL is typed into the catalog"));

@@ -2,11 +2,16 @@
 
 use std::{fs, io, ops::Range, path::Path};
 
+use probity_probes::address::nearest;
 use serde_json::{Value, json};
-use toml::{Spanned, de::DeValue};
+use toml::{
+    Spanned,
+    de::{DeString, DeValue},
+};
 
 use super::{
     known::names_a_secret,
+    rules,
     walk::{Twin, Walk},
 };
 
@@ -36,54 +41,52 @@ impl Walk<'_> {
                 Some(Twin { value: Value::from(expanded.text), shown: json!("[secret]") })
             }
             DeValue::Table(table) => {
-                let mut reference = None;
-                let mut sound = true;
-                for (key, item) in table {
-                    let name = key.get_ref().as_ref();
-                    match (matches!(name, "file" | "env"), item.get_ref()) {
-                        (true, DeValue::String(raw)) => {
-                            self.cleared.push(item.span());
-                            let Some(expanded) = self.expand(raw, item.span()) else {
-                                sound = false;
-                                continue;
-                            };
-                            reference = Some((name.to_owned(), expanded.text, item.span()));
-                        }
-                        (true, _) => {
-                            self.mistake(item.span(), format!("`{path}.{name}` must be a text in quotes"));
-                            sound = false;
-                        }
-                        (false, _) => {
-                            self.hidden.push(item.span());
-                            let near = probity_probes::address::nearest(name, ["file", "env"]).map(str::to_owned);
-                            // A key that resembles neither may be the secret itself.
-                            let (title, label) = match near {
-                                Some(near) => (format!("unknown key `{name}` in `{path}`"), format!("did you mean `{near}`?")),
-                                None => {
-                                    self.hidden.push(key.span());
-                                    (format!("unknown key in `{path}`"), "must be `file` or `env`".into())
-                                }
-                            };
-                            self.mistake(key.span(), title).label = label;
-                            sound = false;
-                        }
-                    }
-                }
-                match reference {
-                    _ if !sound => None,
-                    Some((kind, name, at)) if table.len() == 1 => self.reference(&kind, &name, at, path),
+                let before = self.mistakes.len();
+                let references: Vec<_> = table.iter().filter_map(|(key, item)| self.reference_part(key, item, path)).collect();
+                match references.as_slice() {
+                    _ if self.mistakes.len() > before => None,
+                    [(kind, name, at)] => self.reference(kind, name, at.clone(), path),
                     _ => {
-                        self.mistake(span, format!("`{path}` must be {}", super::rules::expected(schema)));
+                        self.mistake(span, format!("`{path}` must be {}", rules::expected(schema)));
                         None
                     }
                 }
             }
             _ => {
                 self.hidden.push(span.clone());
-                self.mistake(span, format!("`{path}` must be {}", super::rules::expected(schema)));
+                self.mistake(span, format!("`{path}` must be {}", rules::expected(schema)));
                 None
             }
         }
+    }
+
+    /// One key of `{ file = "PATH" }` or `{ env = "NAME" }`: the word, its value and where that stands.
+    fn reference_part(
+        &mut self,
+        key: &Spanned<DeString<'_>>,
+        item: &Spanned<DeValue<'_>>,
+        path: &str,
+    ) -> Option<(String, String, Range<usize>)> {
+        let name = key.get_ref().as_ref();
+        if !matches!(name, "file" | "env") {
+            self.hidden.push(item.span());
+            if let Some(near) = nearest(name, ["file", "env"]).map(str::to_owned) {
+                let mistake = self.mistake(key.span(), format!("unknown key `{name}` in `{path}`"));
+                mistake.label = format!("did you mean `{near}`?");
+            } else {
+                // A key that resembles neither may be the secret itself.
+                self.hidden.push(key.span());
+                self.mistake(key.span(), format!("unknown key in `{path}`")).label = "must be `file` or `env`".into();
+            }
+            return None;
+        }
+        let DeValue::String(raw) = item.get_ref() else {
+            self.mistake(item.span(), format!("`{path}.{name}` must be a text in quotes"));
+            return None;
+        };
+        self.cleared.push(item.span());
+        let expanded = self.expand(raw, item.span())?;
+        Some((name.to_owned(), expanded.text, item.span()))
     }
 
     fn reference(&mut self, kind: &str, name: &str, at: Range<usize>, path: &str) -> Option<Twin> {

@@ -39,6 +39,8 @@ pub(super) struct Walk<'a> {
     pub(super) words: Where,
     pub(super) allow_literal_secrets: bool,
     pub(super) strict_secret_files: bool,
+    /// A password stands beside the URL, so the user in the URL is a name and no token.
+    pub(super) names_user: bool,
     /// What is wrong.
     pub(super) mistakes: Vec<Mistake>,
     /// What is allowed, but worth a word.
@@ -60,6 +62,7 @@ impl<'a> Walk<'a> {
             words,
             allow_literal_secrets: false,
             strict_secret_files: false,
+            names_user: false,
             mistakes: Vec::new(),
             warnings: Vec::new(),
             hidden: Vec::new(),
@@ -87,6 +90,7 @@ impl<'a> Walk<'a> {
 
     /// The same, but keeps what is sound of a table that has mistakes.
     pub(super) fn sound_part(&mut self, table: &DeTable<'_>, schema: &Value, header: Range<usize>, path: &str) -> Twin {
+        self.names_user |= path.is_empty() && table.contains_key("password");
         let mut value = Map::new();
         let mut shown = Map::new();
         let named = rules::properties(schema);

@@ -47,7 +47,7 @@ impl Address {
     /// What is wrong with it, as a sentence that does not repeat it.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut url = Url::parse(text).map_err(|error| format!("not a URL: {error}"))?;
-        let decode = |part: &str| percent_encoding::percent_decode_str(part).decode_utf8().map(|text| text.into_owned());
+        let decode = |part: &str| percent_encoding::percent_decode_str(part).decode_utf8().map(std::borrow::Cow::into_owned);
         let not_utf8 = |_| "the user name or password is not percent-encoded UTF-8".to_owned();
         let user = Some(url.username()).filter(|user| !user.is_empty()).map(decode).transpose().map_err(not_utf8)?;
         let password = url.password().map(decode).transpose().map_err(not_utf8)?.map(Secret::value);
@@ -127,9 +127,12 @@ impl Address {
     /// # Errors
     /// The key that says again what the URL says already.
     pub fn credentials(&self, username: Option<String>, password: Option<Secret>) -> Result<Credentials, ConfigError> {
-        let again = |key: &'static str, there: bool| match there {
-            true => Err(ConfigError::new(key, format!("`{key}` is given here and in the URL; keep one of them"))),
-            false => Ok(()),
+        let again = |key: &'static str, there: bool| {
+            if there {
+                Err(ConfigError::new(key, format!("`{key}` is given here and in the URL; keep one of them")))
+            } else {
+                Ok(())
+            }
         };
         again("username", username.is_some() && self.user.is_some())?;
         again("password", password.is_some() && self.password.is_some())?;

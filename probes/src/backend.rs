@@ -30,6 +30,9 @@ pub trait Backend: Send + Sync + Sized + 'static {
     const SPEAKS: Protocol;
     /// Whether the server speaks first, so that a silent close means that it is full.
     const GREETS: bool = false;
+    /// Whether the server counts connections that end before their log-in, and in the end blocks the machine they
+    /// come from: it is never dialled without a log-in, and a failed TLS handshake pauses like rejected credentials.
+    const COUNTS_INTERRUPTIONS: bool = false;
     /// The query phase above which it is degraded, unless the catalog says otherwise.
     const LATENCY: Duration;
 
@@ -120,12 +123,12 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             depth: Depth::Deep,
-            deep_interval: Duration::from_secs(60),
-            fresh_every: Duration::from_secs(300),
+            deep_interval: Duration::from_mins(1),
+            fresh_every: Duration::from_mins(5),
             connection: ConnectionPolicy::Auto,
             require_coverage: false,
             latency: None,
-            certificate: Duration::from_secs(14 * 86_400),
+            certificate: Duration::from_hours(336),
             resolver: Resolver::System,
         }
     }

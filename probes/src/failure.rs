@@ -261,17 +261,12 @@ impl Failure {
                 return Self::from_io(io);
             }
         }
-        match error.raw_os_error() {
-            // ENOMEM, ENFILE, EMFILE: ours, not the peer's
-            Some(12 | 23 | 24) => {
-                return Self::new(
-                    ConnectFailed,
-                    format!("this machine has no resources left for a connection: {}", os_words(error)),
-                )
+        // ENOMEM, ENFILE, EMFILE: ours, not the peer's
+        if let Some(12 | 23 | 24) = error.raw_os_error() {
+            let message = format!("this machine has no resources left for a connection: {}", os_words(error));
+            return Self::new(ConnectFailed, message)
                 .with_remedy("Raise the limit of open files of this process (ulimit -n) or close what leaks them.")
                 .with_domain(FaultDomain::Probe);
-            }
-            _ => {}
         }
         match error.kind() {
             io::ErrorKind::ConnectionRefused => Self::new(ConnectRefused, "the connection was refused"),
@@ -401,7 +396,7 @@ impl WireFault {
         io::Error::new(io::ErrorKind::InvalidData, self)
     }
 
-    fn to_failure(self) -> Failure {
+    pub(crate) fn to_failure(self) -> Failure {
         match self {
             Self::Foreign { expected: Protocol::Tls, seen } => {
                 Failure::new(FailureKind::Tls, format!("the server speaks {seen} in plain text, not TLS, on this port"))

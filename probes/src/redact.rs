@@ -81,10 +81,7 @@ pub(crate) fn one_line(text: &str, limit: usize) -> String {
     let text = head(text, 4 * limit);
     let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let line = clean.split_whitespace().collect::<Vec<_>>().join(" ");
-    match line.len() > limit {
-        true => format!("{}…", head(&line, limit - '…'.len_utf8())),
-        false => line,
-    }
+    if line.len() > limit { format!("{}…", head(&line, limit - '…'.len_utf8())) } else { line }
 }
 
 /// The first `limit` bytes, never splitting a character.

@@ -314,7 +314,7 @@ impl Run {
     #[must_use]
     pub fn server_limit(&self) -> Duration {
         let whole = self.deadline.duration_since(self.started);
-        whole - (whole / 10).min(Duration::from_millis(200))
+        whole.saturating_sub((whole / 10).min(Duration::from_millis(200)))
     }
 
     /// The limit of a question that may hang although the server is well: its expiry is a finding, and the run goes on.
@@ -402,14 +402,14 @@ impl Run {
         Arc::clone(&self.seen().redactor)
     }
 
-    /// A connection that ends before the peer said anything means more than one that ends later.
+    /// A connection that our own end gave up, or that ends before the peer said anything, means more than a lost one.
     fn explain_loss(&self, phase: Phase, failure: &mut Failure) {
         let tether = self.connections.last().map(|connection| &connection.tether);
         if let Some(fault) = tether.and_then(|tether| tether.fault()) {
             *failure = Failure { phase: Some(phase), ..fault };
             return;
         }
-        let silent = tether.is_some_and(|tether| tether.is_silent());
+        let silent = phase == Phase::Connect || tether.is_some_and(|tether| tether.is_silent());
         let words = failure.server_message.take();
         match phase {
             Phase::Tls => {
@@ -417,11 +417,11 @@ impl Run {
                     .with_code("closed")
                     .with_remedy("The port may expect plain text, or the server may be full.");
             }
-            Phase::Auth if silent && self.greets => {
+            Phase::Connect | Phase::Auth if silent && self.greets => {
                 *failure = Failure::new(FailureKind::Overload, "the server closed the connection before its greeting")
                     .with_remedy("It may have reached its connection limit; otherwise read its log.");
             }
-            Phase::Auth if silent => {
+            Phase::Connect | Phase::Auth if silent => {
                 failure.message = "the server closed the connection without a word".into();
                 failure.remedy = "The port may expect TLS or another protocol, or the server refuses this machine.".into();
             }

@@ -97,9 +97,9 @@ impl<S> Slot<S> {
         (!left.is_zero()).then(|| (rejected.failure.clone(), left))
     }
 
-    /// Rejected credentials are not tried again before their time. Without credentials nothing can be locked out.
-    fn mind(&mut self, failure: &Failure, run: &Run) {
-        if failure.kind == FailureKind::Auth && self.paused().is_none() && run.redactor().knows_secrets() {
+    /// What was rejected is not tried again before its time.
+    fn mind(&mut self, failure: &Failure) {
+        if self.paused().is_none() {
             self.rejected = Some(Rejected::again(self.rejected.take(), self.stamps.clone(), failure));
         }
     }
@@ -118,7 +118,7 @@ impl<B: Backend> Asker<B> {
 
     /// A run from its first to its last step. Whatever it leaves in the slot may be used again.
     async fn go(&self, run: &mut Run, slot: &mut Slot<B::Session>) -> Result<Reached, Failure> {
-        if self.options.depth == Depth::Connect {
+        if self.options.depth == Depth::Connect && !B::COUNTS_INTERRUPTIONS {
             self.backend_dial(run).await?;
             return Ok(Reached { depth: Depth::Connect, reconnected: false });
         }
@@ -172,12 +172,13 @@ impl<B: Backend> Asker<B> {
             }
         };
         let phases = run.seen().phases;
-        let renewed = match self.is_due(&session) {
-            false => Ok(None),
-            true => match slot.paused() {
+        let renewed = if self.is_due(&session) {
+            match slot.paused() {
                 Some((rejection, _)) => Err(rejection),
                 None => self.open(run, slot).await.map(Some),
-            },
+            }
+        } else {
+            Ok(None)
         };
         // The question went by the warm session, and so the phases are those of a warm run.
         run.seen().session = Some(SessionKind::Warm);
@@ -190,7 +191,9 @@ impl<B: Backend> Asker<B> {
                 slot.leaving.push(session.inner);
             }
             Err(failure) => {
-                slot.mind(&failure, run);
+                if Self::rejects(&failure, run) {
+                    slot.mind(&failure);
+                }
                 let code = if failure.kind == FailureKind::Dns { "dns_failing" } else { "new_connections_failing" };
                 run.finding(Finding::degraded(code, failure.kind.as_str()));
                 slot.warm = Some(session);
@@ -273,10 +276,12 @@ impl<B: Backend> Asker<B> {
         run.dial(self.backend.target()).await.map(drop)
     }
 
-    /// After a rejection only the dial is tried, until the pause is over or a file has changed.
+    /// After a rejection only the dial is tried, if at all, until the pause is over or a file has changed.
     async fn mind_rejection(&self, run: &mut Run, slot: &mut Slot<B::Session>) -> Result<(), Failure> {
         let Some((rejection, left)) = slot.paused() else { return Ok(()) };
-        self.backend_dial(run).await?;
+        if !B::COUNTS_INTERRUPTIONS {
+            self.backend_dial(run).await?;
+        }
         run.fact("next_attempt_in_seconds", left.as_secs());
         Err(rejection)
     }
@@ -353,6 +358,15 @@ impl<B: Backend> Asker<B> {
         self.options.connection == ConnectionPolicy::Auto && self.options.depth >= Depth::Query && !run.single_use
     }
 
+    /// Whether to try again at once may do harm. Without credentials nothing can be locked out.
+    fn rejects(failure: &Failure, run: &Run) -> bool {
+        match failure.kind {
+            FailureKind::Auth => run.redactor().knows_secrets(),
+            FailureKind::Tls => B::COUNTS_INTERRUPTIONS,
+            _ => false,
+        }
+    }
+
     fn watch_idle(&self, session: Option<&Session<B::Session>>) {
         let watches = session.map(|s| s.connections.iter().map(|c| Arc::clone(&c.watch)).collect()).unwrap_or_default();
         self.idle.send_replace(watches);
@@ -402,7 +416,9 @@ impl<B: Backend> Probe for Asker<B> {
             let result = self.go(&mut run, &mut slot).await;
             if let Err(failure) = &result {
                 slot.deep = None;
-                slot.mind(failure, &run);
+                if Self::rejects(failure, &run) {
+                    slot.mind(failure);
+                }
             }
             let outcome = self.outcome(&mut run, result);
             slot.redactor = run.redactor();
@@ -424,9 +440,10 @@ impl<B: Backend> Probe for Asker<B> {
                 // Let go of as soon as a run takes the session: a watch keeps its socket open.
                 let watches = idle.borrow_and_update().clone();
                 let closed = async {
-                    match watches.is_empty() {
-                        true => pending().await,
-                        false => drop(select_all(watches.iter().map(|watch| watch.closed().boxed())).await),
+                    if watches.is_empty() {
+                        pending::<()>().await;
+                    } else {
+                        drop(select_all(watches.iter().map(|watch| watch.closed().boxed())).await);
                     }
                 };
                 tokio::select! {

@@ -1,7 +1,9 @@
 //! Real servers, well and sick: started here, on free ports, in private folders.
 
+mod clickhouse;
 mod faults;
 mod http;
+mod mysql;
 mod nats;
 mod postgres;
 mod redis;
@@ -11,7 +13,7 @@ use crate::support::truth::State;
 
 /// Every state that is made and decided here: the rows of the truth table.
 pub(crate) fn states() -> Vec<State> {
-    [http::STATES, nats::STATES, postgres::STATES, redis::STATES]
+    [clickhouse::STATES, http::STATES, mysql::STATES, nats::STATES, postgres::STATES, redis::STATES]
         .concat()
         .into_iter()
         .flatten()

@@ -23,7 +23,7 @@ const NO_CA: (&str, &str) = ("a CA file that is not there", "tls.ca names a file
 
 /// What is true of each certificate, for the truth table.
 pub(crate) fn states() -> impl Iterator<Item = State> {
-    ["postgres", "redis"].into_iter().flat_map(|backend| {
+    ["clickhouse", "http", "mysql", "nats", "postgres", "redis"].into_iter().flat_map(|backend| {
         [
             (GOOD, Expected::HEALTHY),
             (UNTRUSTED, Expected::fails(FailureKind::Tls)),
@@ -70,7 +70,8 @@ impl Secured {
     pub(crate) fn a_good_certificate_is_told_of(&self) {
         let outcome = self.expect(GOOD, &Leaf::server(), &json!({ "ca": Ca::shared().certificate() }));
         let fact = |name: &str| outcome.facts.get(name).map(Value::to_string).unwrap_or_default();
-        assert_eq!((fact("tls_version").as_str(), fact("certificate_subject").as_str()), ("1.3", "CN=localhost"));
+        assert!(matches!(fact("tls_version").as_str(), "1.2" | "1.3"), "{outcome:#?}");
+        assert_eq!(fact("certificate_subject"), "CN=localhost");
         assert!(fact("certificate_issuer").contains("Probity Test CA"), "{outcome:#?}");
         let left = fact("certificate_expiry_timestamp_seconds").parse().unwrap_or(0) - outcome.at.as_second();
         assert!((89 * 86_400..=90 * 86_400).contains(&left), "{left} s left");

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 const MARK: &str = "PROBITY_TEST_ALONE";
 
 /// How long a test may take that runs alone.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_mins(2);
 
 /// True in a process that runs nothing but the test of this name (`module::test`). Everywhere else that process is
 /// started and waited for, its failure is this one's, and the answer is false: `if !alone("a::b") { return; }`.
@@ -34,9 +34,9 @@ pub(crate) fn alone(test: &str) -> bool {
             None => std::thread::sleep(Duration::from_millis(10)),
         }
     };
-    let text: String = readers.into_iter().flatten().map(|reader| reader.join().unwrap_or_default()).collect();
-    assert!(status.success(), "{test} failed in a process of its own ({status}):\n{text}");
-    assert!(text.contains("1 passed"), "there is no test called {test}:\n{text}");
+    let output: String = readers.into_iter().flatten().map(|reader| reader.join().unwrap_or_default()).collect();
+    assert!(status.success(), "{test} failed in a process of its own ({status}):\n{output}");
+    assert!(output.contains("1 passed"), "there is no test called {test}:\n{output}");
     false
 }
 

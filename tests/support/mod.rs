@@ -5,12 +5,14 @@
 //! `#[tokio::test]`: what needs a runtime brings its own thread ([`background`]). It holds no assertions about
 //! Probity, so that a demonstration can start the same servers; when something cannot be had, it panics and says why.
 
+pub(crate) mod actor;
 pub(crate) mod agent;
 pub(crate) mod alone;
 pub(crate) mod background;
 pub(crate) mod dns;
 pub(crate) mod fault;
 pub(crate) mod http;
+pub(crate) mod pace;
 pub(crate) mod peers;
 pub(crate) mod probe;
 pub(crate) mod process;

@@ -1,9 +1,13 @@
 //! Runs a probe without an agent: what the live and conformance rings ask.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use probity_probes::{Options, Outcome, Prober, find};
+use probity_probes::{Options, Outcome, Probe, Prober, find};
 use serde_json::Value;
+
+use super::pace::late;
 
 /// A probe on a runtime of its own, so that plain and async tests can use it alike.
 pub(crate) struct Asked {
@@ -21,8 +25,15 @@ impl Asked {
     /// With options.
     pub(crate) fn with(kind: &str, config: Value, options: Options) -> Self {
         let probe = find(kind).and_then(|entry| entry.build(config, options).map_err(|error| error.to_string()));
+        Self::of(probe.expect("a probe can be built of this configuration"))
+    }
+
+    /// Of a probe that was built elsewhere.
+    pub(crate) fn of(probe: Arc<dyn Probe>) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
-        let prober = Prober::new(probe.expect("a probe can be built of this configuration"), runtime.handle().clone());
+        let prober = Prober::new(probe, runtime.handle().clone());
+        // From now on the machine's own pace is measured.
+        let _ = late();
         Self { runtime: Some(runtime), prober }
     }
 
@@ -36,6 +47,11 @@ impl Asked {
         self.block_on(self.prober.run(timeout))
     }
 
+    /// Starts a run and drops it after a while; false when it ended by itself before.
+    pub(crate) fn dropped_after(&self, patience: Duration) -> bool {
+        self.block_on(async { tokio::time::timeout(patience, self.prober.run(Duration::from_mins(1))).await.is_err() })
+    }
+
     /// Waits for the loss of the warm session; false when `patience` ends first.
     pub(crate) fn lost_within(&self, patience: Duration) -> bool {
         self.block_on(async { tokio::time::timeout(patience, self.prober.lost()).await.is_ok() })
@@ -44,6 +60,18 @@ impl Asked {
     /// Tasks on the runtime of the probe that have not ended.
     pub(crate) fn tasks(&self) -> usize {
         self.runtime.as_ref().map_or(0, |runtime| runtime.metrics().num_alive_tasks())
+    }
+
+    /// Waits for the loss in the background.
+    pub(crate) fn waiting(&self) -> Waiting {
+        let (lost, over) = (self.prober.lost(), Arc::new(AtomicBool::new(false)));
+        let told = Arc::clone(&over);
+        let waiting = async move {
+            lost.await;
+            told.store(true, Ordering::SeqCst);
+        };
+        self.runtime.as_ref().expect("it is there until it is dropped").spawn(waiting);
+        Waiting(over)
     }
 
     /// Ends the session politely.
@@ -55,6 +83,16 @@ impl Asked {
     fn block_on<T: Send>(&self, future: impl Future<Output = T> + Send) -> T {
         let runtime = self.runtime.as_ref().expect("it is there until it is dropped");
         std::thread::scope(|scope| scope.spawn(|| runtime.block_on(future)).join().expect("the future does not panic"))
+    }
+}
+
+/// Somebody who waits for the loss of a session.
+pub(crate) struct Waiting(Arc<AtomicBool>);
+
+impl Waiting {
+    /// Whether the loss was told.
+    pub(crate) fn is_over(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
     }
 }
 

@@ -40,7 +40,9 @@ impl Server {
     ///
     /// To stop the main process alone, send it [`Signal::STOP`].
     pub(crate) fn freeze(&self) {
-        self.signal_tree(Signal::STOP);
+        let mut family = self.signal_tree(Signal::STOP);
+        family.push(self.pid());
+        eventually(PATIENCE, "all threads are stopped", || family.iter().all(|&pid| procfs::is_stopped(pid)).then_some(()));
     }
 
     /// Lets it and its children go on after [`freeze`](Self::freeze).

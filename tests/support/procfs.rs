@@ -30,6 +30,15 @@ pub(crate) fn is_gone(pid: u32) -> bool {
     stat_field::<char>(pid, 3).is_none_or(|state| matches!(state, 'Z' | 'X'))
 }
 
+/// Whether every thread of a process is stopped: a signal takes its time to reach them all.
+pub(crate) fn is_stopped(pid: u32) -> bool {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    threads.filter_map(|thread| fs::read_to_string(thread.path().join("stat")).ok()).all(|stat| {
+        let state = stat.rsplit_once(')').and_then(|(_, fields)| fields.trim_start().chars().next());
+        matches!(state, Some('T' | 't' | 'Z' | 'X') | None)
+    })
+}
+
 /// User and system time that a process has used so far.
 pub(crate) fn cpu_time(pid: u32) -> Duration {
     let ticks: u64 = [14, 15].into_iter().filter_map(|field| stat_field::<u64>(pid, field)).sum();

@@ -4,13 +4,11 @@ use std::time::Duration;
 
 use probity_probes::{FailureKind, FaultDomain, Outcome, Phase, SessionKind, Status};
 
+use super::pace::late;
 use super::servers::PASSWORD;
 
 /// The timeout of a run, unless a test says otherwise.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(3);
-
-/// How late a run may end on a busy machine.
-pub(crate) const LATE: Duration = Duration::from_millis(100);
 
 /// A state that a server can be in, and what a run must make of it.
 #[allow(clippy::struct_field_names, reason = "a state's state is what people call it")]
@@ -97,7 +95,7 @@ pub(crate) fn check(state: &State, outcome: &Outcome) {
         Some(code) => claim("the finding is missing", outcome.findings.iter().any(|finding| finding.code == code)),
         None => claim("there should be no finding", outcome.findings.is_empty()),
     }
-    claim("too late", outcome.duration <= *within + LATE);
+    claim("too late", outcome.duration <= *within + late());
     claim("the probe did not end by itself", !outcome.abandoned);
     if let Some(failure) = failure {
         claim("a failure has a phase", failure.phase.is_some());

@@ -466,6 +466,7 @@ impl BodySchema {
     }
 }
 
+#[rustfmt::skip] // one row, one line: it is a table
 static MANUAL: Manual = Manual {
     title: "HTTP",
     summary: "Any HTTP/1.1 or HTTP/2 endpoint, in plain text or under TLS. One request on a kept-alive connection; at most 1 MiB \
@@ -473,11 +474,7 @@ static MANUAL: Manual = Manual {
     levels: &[
         LevelRow { level: "connect", question: "TCP, and TLS with `https://`", privilege: "–" },
         LevelRow { level: "handshake", question: "TLS and the choice of the version (ALPN)", privilege: "–" },
-        LevelRow {
-            level: "query",
-            question: "the request; status, headers and body are judged",
-            privilege: "what the endpoint asks for",
-        },
+        LevelRow { level: "query", question: "the request; status, headers and body are judged", privilege: "what the endpoint asks for" },
         LevelRow { level: "deep", question: "the certificates, when a connection is made", privilege: "–" },
     ],
     facts: &[
@@ -489,114 +486,28 @@ static MANUAL: Manual = Manual {
         FactRow { name: "last_modified", metric: false, meaning: "The header of that name." },
     ],
     findings: &[
-        FindingRow {
-            code: "retry_later",
-            meaning: "429 or 503 with `Retry-After`: it is alive and says when to come back. Degraded.",
-            remedy: "Wait for the time it names; look for load or maintenance.",
-        },
-        FindingRow {
-            code: "header_mismatch",
-            meaning: "A header of `expect.headers` is absent or has another value: unhealthy.",
-            remedy: "Check that the address leads to the right service and version.",
-        },
-        FindingRow {
-            code: "body_mismatch",
-            meaning: "The body is not as `expect` wants it: unhealthy. The body itself is never shown.",
-            remedy: "Fetch the page: an error or maintenance page may answer in its place.",
-        },
-        FindingRow {
-            code: "reported_status",
-            meaning: "The health document says that it is not well (observed: its word): degraded or unhealthy, as it says.",
-            remedy: "Read the health document of the service.",
-        },
+        FindingRow { code: "retry_later", meaning: "429 or 503 with `Retry-After`: it is alive and says when to come back. Degraded.", remedy: "Wait for the time it names; look for load or maintenance." },
+        FindingRow { code: "header_mismatch", meaning: "A header of `expect.headers` is absent or has another value: unhealthy.", remedy: "Check that the address leads to the right service and version." },
+        FindingRow { code: "body_mismatch", meaning: "The body is not as `expect` wants it: unhealthy. The body itself is never shown.", remedy: "Fetch the page: an error or maintenance page may answer in its place." },
+        FindingRow { code: "reported_status", meaning: "The health document says that it is not well (observed: its word): degraded or unhealthy, as it says.", remedy: "Read the health document of the service." },
     ],
     codes: &[
         CodeRow { code: "401", kind: FailureKind::Auth, message: "the server wants other credentials (401)", remedy: "" },
         CodeRow { code: "407", kind: FailureKind::Auth, message: "a proxy wants credentials (407)", remedy: "" },
-        CodeRow {
-            code: "403",
-            kind: FailureKind::Permission,
-            message: "the server denies the request (403)",
-            remedy: "Allow the probe's account or address to read this page.",
-        },
-        CodeRow {
-            code: "400",
-            kind: FailureKind::Query,
-            message: "the server refused the request (400)",
-            remedy: "Check method, path and headers of the entry; a port that expects TLS answers plain text like this, too.",
-        },
-        CodeRow {
-            code: "404",
-            kind: FailureKind::Config,
-            message: "the server has no such page (404)",
-            remedy: "Correct the path of the URL.",
-        },
-        CodeRow {
-            code: "410",
-            kind: FailureKind::Config,
-            message: "the page is gone (410)",
-            remedy: "Correct the path of the URL.",
-        },
-        CodeRow {
-            code: "408",
-            kind: FailureKind::Timeout,
-            message: "the server gave up waiting for the request (408)",
-            remedy: "",
-        },
-        CodeRow {
-            code: "504",
-            kind: FailureKind::Timeout,
-            message: "a proxy waited in vain for the server behind it (504)",
-            remedy: "Look at the server behind the proxy.",
-        },
-        CodeRow {
-            code: "429",
-            kind: FailureKind::Overload,
-            message: "the server limits our requests (429)",
-            remedy: "Probe less often, or raise the limit for the probe.",
-        },
-        CodeRow {
-            code: "503",
-            kind: FailureKind::NotReady,
-            message: "the server does not serve at the moment (503)",
-            remedy: "",
-        },
-        CodeRow {
-            code: "502",
-            kind: FailureKind::NotReady,
-            message: "a proxy cannot reach the server behind it (502)",
-            remedy: "Look at the server behind the proxy.",
-        },
-        CodeRow {
-            code: "3*",
-            kind: FailureKind::Config,
-            message: "the server redirects, which is not followed",
-            remedy: "Point the entry at the final address, set `follow`, or list the status in `expect.status`.",
-        },
-        CodeRow {
-            code: "5*",
-            kind: FailureKind::Query,
-            message: "the server answered with an error of its own",
-            remedy: "Read the service's log.",
-        },
-        CodeRow {
-            code: "4*",
-            kind: FailureKind::Query,
-            message: "the server refused the request",
-            remedy: "Check method, path and headers of the entry.",
-        },
-        CodeRow {
-            code: "2*",
-            kind: FailureKind::Query,
-            message: "the status is not among the expected ones",
-            remedy: "Correct `expect.status`, or look at the service.",
-        },
-        CodeRow {
-            code: "1*",
-            kind: FailureKind::Protocol,
-            message: "the server answered with an interim status only",
-            remedy: "",
-        },
+        CodeRow { code: "403", kind: FailureKind::Permission, message: "the server denies the request (403)", remedy: "Allow the probe's account or address to read this page." },
+        CodeRow { code: "400", kind: FailureKind::Query, message: "the server refused the request (400)", remedy: "Check method, path and headers of the entry; a port that expects TLS answers plain text like this, too." },
+        CodeRow { code: "404", kind: FailureKind::Config, message: "the server has no such page (404)", remedy: "Correct the path of the URL." },
+        CodeRow { code: "410", kind: FailureKind::Config, message: "the page is gone (410)", remedy: "Correct the path of the URL." },
+        CodeRow { code: "408", kind: FailureKind::Timeout, message: "the server gave up waiting for the request (408)", remedy: "" },
+        CodeRow { code: "504", kind: FailureKind::Timeout, message: "a proxy waited in vain for the server behind it (504)", remedy: "Look at the server behind the proxy." },
+        CodeRow { code: "429", kind: FailureKind::Overload, message: "the server limits our requests (429)", remedy: "Probe less often, or raise the limit for the probe." },
+        CodeRow { code: "503", kind: FailureKind::NotReady, message: "the server does not serve at the moment (503)", remedy: "" },
+        CodeRow { code: "502", kind: FailureKind::NotReady, message: "a proxy cannot reach the server behind it (502)", remedy: "Look at the server behind the proxy." },
+        CodeRow { code: "3*", kind: FailureKind::Config, message: "the server redirects, which is not followed", remedy: "Point the entry at the final address, set `follow`, or list the status in `expect.status`." },
+        CodeRow { code: "5*", kind: FailureKind::Query, message: "the server answered with an error of its own", remedy: "Read the service's log." },
+        CodeRow { code: "4*", kind: FailureKind::Query, message: "the server refused the request", remedy: "Check method, path and headers of the entry." },
+        CodeRow { code: "2*", kind: FailureKind::Query, message: "the status is not among the expected ones", remedy: "Correct `expect.status`, or look at the service." },
+        CodeRow { code: "1*", kind: FailureKind::Protocol, message: "the server answered with an interim status only", remedy: "" },
     ],
     unsupported: &["HTTP/3, forward proxies, unix sockets.", "OAuth2 client credentials, cookie log-ins, AWS signatures."],
 };

@@ -2,8 +2,12 @@
 
 use crate::registry::Registration;
 
+#[cfg(feature = "clickhouse")]
+pub mod clickhouse;
 #[cfg(feature = "http")]
 pub mod http;
+#[cfg(feature = "mysql")]
+pub mod mysql;
 #[cfg(feature = "nats")]
 pub mod nats;
 #[cfg(feature = "postgres")]
@@ -22,5 +26,11 @@ macro_rules! row {
     }};
 }
 
-pub(crate) const TABLE: &[Registration] =
-    &[row!("http", http::Http), row!("nats", nats::Nats), row!("postgres", postgres::Postgres), row!("redis", redis::Redis)];
+pub(crate) const TABLE: &[Registration] = &[
+    row!("clickhouse", clickhouse::Clickhouse),
+    row!("http", http::Http),
+    row!("mysql", mysql::Mysql),
+    row!("nats", nats::Nats),
+    row!("postgres", postgres::Postgres),
+    row!("redis", redis::Redis),
+];

@@ -1,7 +1,7 @@
-//! NATS and JetStream: `PING` answered by `PONG` on a live connection, `$JS.API.INFO` for JetStream.
+//! NATS and `JetStream`: `PING` answered by `PONG` on a live connection, `$JS.API.INFO` for `JetStream`.
 //!
 //! Only a live connection hears that its server goes into lame duck mode, and only `$JS.API.INFO` tells
-//! JetStream off from JetStream without a leader; `/healthz` stays green in both cases.
+//! `JetStream` off from `JetStream` without a leader; `/healthz` stays green in both cases.
 
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ pub struct NatsConfig {
     password: Option<Secret>,
     /// Token, instead of a user.
     token: Option<Secret>,
-    /// Seed of an NKey, instead of a user.
+    /// Seed of an `NKey`, instead of a user.
     nkey: Option<Secret>,
     /// Contents of a `.creds` file (JWT and seed), instead of a user.
     credentials: Option<Secret>,
@@ -64,7 +64,7 @@ pub struct NatsConfig {
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct NatsExpect {
-    /// JetStream must be there and have a leader.
+    /// `JetStream` must be there and have a leader.
     jetstream: bool,
     /// Servers that the cluster must have, as this one knows them.
     #[schemars(range(min = 1))]
@@ -75,7 +75,7 @@ pub struct NatsExpect {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct NatsDegraded {
-    /// Share of JetStream's memory, storage or streams in use.
+    /// Share of `JetStream`'s memory, storage or streams in use.
     #[schemars(range(min = 0.0, max = 1.0))]
     jetstream_usage: f64,
     /// Share of `max_connections` in use; needs `monitor`.
@@ -111,7 +111,7 @@ pub struct NatsSession {
     client: Client,
     link: Link,
     greeting: ServerInfo,
-    /// The account may not ask for JetStream; each further try would be a line in the server's log.
+    /// The account may not ask for `JetStream`; each further try would be a line in the server's log.
     denied: bool,
 }
 
@@ -264,7 +264,7 @@ impl Nats {
             .ignore_discovered_servers()
             .max_reconnects(1)
             .connection_timeout(run.remaining())
-            .ping_interval(Duration::from_secs(86_400))
+            .ping_interval(Duration::from_hours(24))
             .read_buffer_capacity(4096))
     }
 
@@ -411,6 +411,7 @@ fn share(used: u64, limit: u64) -> Option<f64> {
     (limit > 0).then(|| used as f64 / limit as f64)
 }
 
+#[rustfmt::skip] // one row, one line: it is a table
 static MANUAL: Manual = Manual {
     title: "NATS",
     summary: "NATS servers 2.x, alone or in a cluster, with or without JetStream. One connection is kept and pinged.",
@@ -418,11 +419,7 @@ static MANUAL: Manual = Manual {
         LevelRow { level: "connect", question: "TCP, and TLS with `handshake_first`", privilege: "–" },
         LevelRow { level: "handshake", question: "`INFO`, TLS, `CONNECT`, `PING`", privilege: "a user" },
         LevelRow { level: "query", question: "`PING`, answered by `PONG`", privilege: "a user" },
-        LevelRow {
-            level: "deep",
-            question: "`$JS.API.INFO`; with `monitor` also `/varz` and `/jsz`",
-            privilege: "publish `$JS.API.INFO`, subscribe `_INBOX.>`",
-        },
+        LevelRow { level: "deep", question: "`$JS.API.INFO`; with `monitor` also `/varz` and `/jsz`", privilege: "publish `$JS.API.INFO`, subscribe `_INBOX.>`" },
     ],
     facts: &[
         FactRow { name: "server_name", metric: false, meaning: "Name of the server." },
@@ -442,139 +439,32 @@ static MANUAL: Manual = Manual {
         FactRow { name: "js_storage_limit_bytes", metric: true, meaning: "File storage the server may use (from `monitor`)." },
     ],
     findings: &[
-        FindingRow {
-            code: "lame_duck",
-            meaning: "The server has announced its shutdown on the live connection: degraded.",
-            remedy: "Clients should reconnect elsewhere; new connections are refused soon.",
-        },
-        FindingRow {
-            code: "jetstream_off",
-            meaning: "`expect.jetstream` is set, and nobody answers `$JS.API.INFO` or the account has none: unhealthy.",
-            remedy: "Enable JetStream on the server and for the account.",
-        },
-        FindingRow {
-            code: "no_meta_leader",
-            meaning: "JetStream has no leader of its meta group (code 10008, or none in `/jsz`): degraded, unhealthy with `expect.jetstream`.",
-            remedy: "Bring the missing servers of the cluster back: most of them must run.",
-        },
-        FindingRow {
-            code: "jetstream_silent",
-            meaning: "`$JS.API.INFO` was not answered within a second: degraded, unhealthy with `expect.jetstream`.",
-            remedy: "Look at the server's log; the leader may be gone.",
-        },
-        FindingRow {
-            code: "jetstream_error",
-            meaning: "`$JS.API.INFO` was answered with another error (observed): degraded, unhealthy with `expect.jetstream`.",
-            remedy: "Look the code up in the server's errors.json.",
-        },
-        FindingRow {
-            code: "jetstream_usage",
-            meaning: "Memory, storage or streams ≥ `degraded.jetstream_usage` of the limit: degraded.",
-            remedy: "Remove or shrink streams, or raise the limit: publishing fails when it is full.",
-        },
-        FindingRow {
-            code: "cluster_size",
-            meaning: "Fewer servers than `expect.min_servers`: degraded.",
-            remedy: "Bring the missing servers back.",
-        },
-        FindingRow {
-            code: "connections",
-            meaning: "Connections ≥ `degraded.connections` of `max_connections` (from `monitor`): degraded.",
-            remedy: "Look for clients that leak connections, or raise `max_connections`.",
-        },
+        FindingRow { code: "lame_duck", meaning: "The server has announced its shutdown on the live connection: degraded.", remedy: "Clients should reconnect elsewhere; new connections are refused soon." },
+        FindingRow { code: "jetstream_off", meaning: "`expect.jetstream` is set, and nobody answers `$JS.API.INFO` or the account has none: unhealthy.", remedy: "Enable JetStream on the server and for the account." },
+        FindingRow { code: "no_meta_leader", meaning: "JetStream has no leader of its meta group (code 10008, or none in `/jsz`): degraded, unhealthy with `expect.jetstream`.", remedy: "Bring the missing servers of the cluster back: most of them must run." },
+        FindingRow { code: "jetstream_silent", meaning: "`$JS.API.INFO` was not answered within a second: degraded, unhealthy with `expect.jetstream`.", remedy: "Look at the server's log; the leader may be gone." },
+        FindingRow { code: "jetstream_error", meaning: "`$JS.API.INFO` was answered with another error (observed): degraded, unhealthy with `expect.jetstream`.", remedy: "Look the code up in the server's errors.json." },
+        FindingRow { code: "jetstream_usage", meaning: "Memory, storage or streams ≥ `degraded.jetstream_usage` of the limit: degraded.", remedy: "Remove or shrink streams, or raise the limit: publishing fails when it is full." },
+        FindingRow { code: "cluster_size", meaning: "Fewer servers than `expect.min_servers`: degraded.", remedy: "Bring the missing servers back." },
+        FindingRow { code: "connections", meaning: "Connections ≥ `degraded.connections` of `max_connections` (from `monitor`): degraded.", remedy: "Look for clients that leak connections, or raise `max_connections`." },
     ],
     codes: &[
-        CodeRow {
-            code: "Authorization Violation",
-            kind: FailureKind::Auth,
-            message: "the server rejected the credentials",
-            remedy: "",
-        },
-        CodeRow {
-            code: "Authentication Timeout",
-            kind: FailureKind::Auth,
-            message: "the server waited in vain for a login",
-            remedy: "",
-        },
-        CodeRow {
-            code: "Authorization Timeout",
-            kind: FailureKind::Auth,
-            message: "the server waited in vain for a login",
-            remedy: "",
-        },
-        CodeRow {
-            code: "User Authentication Expired",
-            kind: FailureKind::Auth,
-            message: "the user's credentials have expired",
-            remedy: "Issue new credentials.",
-        },
-        CodeRow {
-            code: "Account Authentication Expired",
-            kind: FailureKind::Auth,
-            message: "the account's credentials have expired",
-            remedy: "Issue new credentials.",
-        },
-        CodeRow {
-            code: "Permissions Violation*",
-            kind: FailureKind::Permission,
-            message: "the user may not use this subject",
-            remedy: "Allow publishing `$JS.API.INFO` and subscribing `_INBOX.>`.",
-        },
-        CodeRow {
-            code: "Secure Connection - TLS Required",
-            kind: FailureKind::Tls,
-            message: "the server requires TLS",
-            remedy: "Use `tls://`.",
-        },
-        CodeRow {
-            code: "maximum connections exceeded",
-            kind: FailureKind::Overload,
-            message: "the server has reached its limit of connections",
-            remedy: "Look for clients that leak connections, or raise `max_connections`.",
-        },
-        CodeRow {
-            code: "maximum account active connections exceeded",
-            kind: FailureKind::Overload,
-            message: "the account has reached its limit of connections",
-            remedy: "",
-        },
-        CodeRow {
-            code: "Slow Consumer",
-            kind: FailureKind::Overload,
-            message: "the server dropped us as a slow consumer",
-            remedy: "",
-        },
-        CodeRow {
-            code: "Maximum Payload Violation",
-            kind: FailureKind::Config,
-            message: "the server refused the size of our message",
-            remedy: "",
-        },
-        CodeRow {
-            code: "Unknown Protocol Operation",
-            kind: FailureKind::Protocol,
-            message: "the server did not understand us",
-            remedy: "",
-        },
+        CodeRow { code: "Authorization Violation", kind: FailureKind::Auth, message: "the server rejected the credentials", remedy: "" },
+        CodeRow { code: "Authentication Timeout", kind: FailureKind::Auth, message: "the server waited in vain for a login", remedy: "" },
+        CodeRow { code: "Authorization Timeout", kind: FailureKind::Auth, message: "the server waited in vain for a login", remedy: "" },
+        CodeRow { code: "User Authentication Expired", kind: FailureKind::Auth, message: "the user's credentials have expired", remedy: "Issue new credentials." },
+        CodeRow { code: "Account Authentication Expired", kind: FailureKind::Auth, message: "the account's credentials have expired", remedy: "Issue new credentials." },
+        CodeRow { code: "Permissions Violation*", kind: FailureKind::Permission, message: "the user may not use this subject", remedy: "Allow publishing `$JS.API.INFO` and subscribing `_INBOX.>`." },
+        CodeRow { code: "Secure Connection - TLS Required", kind: FailureKind::Tls, message: "the server requires TLS", remedy: "Use `tls://`." },
+        CodeRow { code: "maximum connections exceeded", kind: FailureKind::Overload, message: "the server has reached its limit of connections", remedy: "Look for clients that leak connections, or raise `max_connections`." },
+        CodeRow { code: "maximum account active connections exceeded", kind: FailureKind::Overload, message: "the account has reached its limit of connections", remedy: "" },
+        CodeRow { code: "Slow Consumer", kind: FailureKind::Overload, message: "the server dropped us as a slow consumer", remedy: "" },
+        CodeRow { code: "Maximum Payload Violation", kind: FailureKind::Config, message: "the server refused the size of our message", remedy: "" },
+        CodeRow { code: "Unknown Protocol Operation", kind: FailureKind::Protocol, message: "the server did not understand us", remedy: "" },
         CodeRow { code: "Parser Error", kind: FailureKind::Protocol, message: "the server did not understand us", remedy: "" },
-        CodeRow {
-            code: "Invalid Client Protocol",
-            kind: FailureKind::Protocol,
-            message: "the server did not understand us",
-            remedy: "",
-        },
-        CodeRow {
-            code: "Attempted To Connect To*",
-            kind: FailureKind::Protocol,
-            message: "the port is for other servers, not for clients",
-            remedy: "Use the client port, 4222 by default.",
-        },
-        CodeRow {
-            code: "Stale Connection",
-            kind: FailureKind::Timeout,
-            message: "the server missed answers to its pings",
-            remedy: "",
-        },
+        CodeRow { code: "Invalid Client Protocol", kind: FailureKind::Protocol, message: "the server did not understand us", remedy: "" },
+        CodeRow { code: "Attempted To Connect To*", kind: FailureKind::Protocol, message: "the port is for other servers, not for clients", remedy: "Use the client port, 4222 by default." },
+        CodeRow { code: "Stale Connection", kind: FailureKind::Timeout, message: "the server missed answers to its pings", remedy: "" },
         CodeRow { code: "Server Shutdown", kind: FailureKind::NotReady, message: "the server shuts down", remedy: "" },
     ],
     unsupported: &[

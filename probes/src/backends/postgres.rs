@@ -1,4 +1,4 @@
-//! PostgreSQL and what speaks its protocol: `SELECT 1` on a warm session, one query for the rest.
+//! `PostgreSQL` and what speaks its protocol: `SELECT 1` on a warm session, one query for the rest.
 //!
 //! Everything goes by the simple protocol, which poolers understand, in read-only questions that need no
 //! privilege. Sessions end with Terminate, so that the server logs nothing.
@@ -30,7 +30,7 @@ use crate::{
     wire::{Background, dial::Target, sniff::Protocol, stream::Stream},
 };
 
-/// A PostgreSQL server.
+/// A `PostgreSQL` server.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PostgresConfig {
@@ -50,7 +50,7 @@ pub struct PostgresConfig {
     degraded: PostgresDegraded,
 }
 
-/// What must be true of a PostgreSQL server.
+/// What must be true of a `PostgreSQL` server.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PostgresExpect {
@@ -75,7 +75,7 @@ pub enum Role {
     Standby,
 }
 
-/// Limits above which a PostgreSQL server is degraded.
+/// Limits above which a `PostgreSQL` server is degraded.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PostgresDegraded {
@@ -92,7 +92,7 @@ impl Default for PostgresDegraded {
     }
 }
 
-/// Asks a PostgreSQL server.
+/// Asks a `PostgreSQL` server.
 pub struct Postgres {
     target: Target,
     credentials: Credentials,
@@ -345,7 +345,7 @@ fn sync_standbys(names: &str) -> i64 {
     counted.unwrap_or(i64::from(!names.is_empty()))
 }
 
-/// Asks for TLS in the protocol's own way (SSLRequest), and reads exactly the one byte of the answer.
+/// Asks for TLS in the protocol's own way (`SSLRequest`), and reads exactly the one byte of the answer.
 async fn request_tls(stream: &mut Stream) -> Result<(), Failure> {
     stream.write_all(&[0, 0, 0, 8, 4, 210, 22, 47]).await?;
     stream.flush().await?;
@@ -434,23 +434,16 @@ fn failure(error: &tokio_postgres::Error) -> Failure {
     }
 }
 
+#[rustfmt::skip] // one row, one line: it is a table
 static MANUAL: Manual = Manual {
     title: "PostgreSQL",
     summary: "PostgreSQL 10 and later, and what speaks its protocol, also behind PgBouncer. One session is kept: it is one backend \
               process of the server.",
     levels: &[
         LevelRow { level: "connect", question: "TCP; nothing is sent", privilege: "–" },
-        LevelRow {
-            level: "handshake",
-            question: "SSLRequest, StartupMessage, login",
-            privilege: "`LOGIN`, `CONNECT` on the database",
-        },
+        LevelRow { level: "handshake", question: "SSLRequest, StartupMessage, login", privilege: "`LOGIN`, `CONNECT` on the database" },
         LevelRow { level: "query", question: "`SELECT 1`", privilege: "the same" },
-        LevelRow {
-            level: "deep",
-            question: "recovery, read-only, connections, lag, standbys, slots",
-            privilege: "`pg_monitor` for details of replication",
-        },
+        LevelRow { level: "deep", question: "recovery, read-only, connections, lag, standbys, slots", privilege: "`pg_monitor` for details of replication" },
     ],
     facts: &[
         FactRow { name: "version", metric: false, meaning: "Version of the server." },
@@ -467,173 +460,47 @@ static MANUAL: Manual = Manual {
         FactRow { name: "pooler", metric: false, meaning: "Set when a connection pooler in between was recognised." },
     ],
     findings: &[
-        FindingRow {
-            code: "role_mismatch",
-            meaning: "`expect.role = \"primary\"` or `expect.writable`, and it is a standby or read-only: unhealthy.",
-            remedy: "A fail-over happened, or the address leads to the wrong node; check `default_transaction_read_only`.",
-        },
-        FindingRow {
-            code: "unexpected_primary",
-            meaning: "`expect.role = \"standby\"`, and it is a primary: unhealthy.",
-            remedy: "Make sure that there are not two primaries.",
-        },
-        FindingRow {
-            code: "connections",
-            meaning: "Connections ≥ `degraded.connections` of the slots for ordinary roles: degraded.",
-            remedy: "Look for clients that leak connections, use a pooler, or raise `max_connections`.",
-        },
-        FindingRow {
-            code: "replication_lag",
-            meaning: "A standby is `degraded.replication_lag` behind: degraded; ten times that with `expect.fresh_reads`: unhealthy.",
-            remedy: "Look for long queries and load on the standby.",
-        },
-        FindingRow {
-            code: "replay_paused",
-            meaning: "Replay on the standby is paused: degraded.",
-            remedy: "Call pg_wal_replay_resume() when whoever paused it is done.",
-        },
-        FindingRow {
-            code: "replication_broken",
-            meaning: "A standby does not stream from its primary, and nothing was replayed for `degraded.replication_lag`: degraded.",
-            remedy: "Check the primary, and `primary_conninfo` of the standby.",
-        },
-        FindingRow {
-            code: "standbys_missing",
-            meaning: "Fewer standbys than `expect.min_standbys` are connected: degraded.",
-            remedy: "Bring the missing standbys back.",
-        },
-        FindingRow {
-            code: "sync_standbys_missing",
-            meaning: "Fewer synchronous standbys are connected than commits wait for, so these hang: degraded, unhealthy with `expect.writable`.",
-            remedy: "Bring a standby back, or shorten `synchronous_standby_names`.",
-        },
-        FindingRow {
-            code: "replication_slot_lost",
-            meaning: "A replication slot has lost, or is about to lose, the WAL it needs: degraded.",
-            remedy: "Look at pg_replication_slots; its standby must be rebuilt.",
-        },
+        FindingRow { code: "role_mismatch", meaning: "`expect.role = \"primary\"` or `expect.writable`, and it is a standby or read-only: unhealthy.", remedy: "A fail-over happened, or the address leads to the wrong node; check `default_transaction_read_only`." },
+        FindingRow { code: "unexpected_primary", meaning: "`expect.role = \"standby\"`, and it is a primary: unhealthy.", remedy: "Make sure that there are not two primaries." },
+        FindingRow { code: "connections", meaning: "Connections ≥ `degraded.connections` of the slots for ordinary roles: degraded.", remedy: "Look for clients that leak connections, use a pooler, or raise `max_connections`." },
+        FindingRow { code: "replication_lag", meaning: "A standby is `degraded.replication_lag` behind: degraded; ten times that with `expect.fresh_reads`: unhealthy.", remedy: "Look for long queries and load on the standby." },
+        FindingRow { code: "replay_paused", meaning: "Replay on the standby is paused: degraded.", remedy: "Call pg_wal_replay_resume() when whoever paused it is done." },
+        FindingRow { code: "replication_broken", meaning: "A standby does not stream from its primary, and nothing was replayed for `degraded.replication_lag`: degraded.", remedy: "Check the primary, and `primary_conninfo` of the standby." },
+        FindingRow { code: "standbys_missing", meaning: "Fewer standbys than `expect.min_standbys` are connected: degraded.", remedy: "Bring the missing standbys back." },
+        FindingRow { code: "sync_standbys_missing", meaning: "Fewer synchronous standbys are connected than commits wait for, so these hang: degraded, unhealthy with `expect.writable`.", remedy: "Bring a standby back, or shorten `synchronous_standby_names`." },
+        FindingRow { code: "replication_slot_lost", meaning: "A replication slot has lost, or is about to lose, the WAL it needs: degraded.", remedy: "Look at pg_replication_slots; its standby must be rebuilt." },
     ],
     codes: &[
         CodeRow { code: "28P01", kind: FailureKind::Auth, message: "the server rejected the user name or password", remedy: "" },
-        CodeRow {
-            code: "28000",
-            kind: FailureKind::Auth,
-            message: "the server does not let this user in from here",
-            remedy: "Add a line to pg_hba.conf; it may demand TLS or a client certificate.",
-        },
-        CodeRow {
-            code: "3D000",
-            kind: FailureKind::Config,
-            message: "the database does not exist",
-            remedy: "Correct the path of the URL.",
-        },
+        CodeRow { code: "28000", kind: FailureKind::Auth, message: "the server does not let this user in from here", remedy: "Add a line to pg_hba.conf; it may demand TLS or a client certificate." },
+        CodeRow { code: "3D000", kind: FailureKind::Config, message: "the database does not exist", remedy: "Correct the path of the URL." },
         CodeRow { code: "42P01", kind: FailureKind::Config, message: "a table does not exist", remedy: "" },
-        CodeRow {
-            code: "42883",
-            kind: FailureKind::Config,
-            message: "a function does not exist: the server is too old, or not PostgreSQL",
-            remedy: "",
-        },
+        CodeRow { code: "42883", kind: FailureKind::Config, message: "a function does not exist: the server is too old, or not PostgreSQL", remedy: "" },
         CodeRow { code: "42601", kind: FailureKind::Config, message: "the query is not understood", remedy: "" },
-        CodeRow {
-            code: "42*",
-            kind: FailureKind::Config,
-            message: "the server does not know what the query names: it is too old, or not PostgreSQL",
-            remedy: "",
-        },
+        CodeRow { code: "42*", kind: FailureKind::Config, message: "the server does not know what the query names: it is too old, or not PostgreSQL", remedy: "" },
         CodeRow { code: "57P04", kind: FailureKind::Config, message: "the database was dropped", remedy: "" },
-        CodeRow {
-            code: "42501",
-            kind: FailureKind::Permission,
-            message: "the user may not do this",
-            remedy: "Grant `pg_monitor` to the probe's user.",
-        },
-        CodeRow {
-            code: "53300",
-            kind: FailureKind::Overload,
-            message: "the server has no connection slots left",
-            remedy: "Look for clients that leak connections, use a pooler, or raise `max_connections`.",
-        },
+        CodeRow { code: "42501", kind: FailureKind::Permission, message: "the user may not do this", remedy: "Grant `pg_monitor` to the probe's user." },
+        CodeRow { code: "53300", kind: FailureKind::Overload, message: "the server has no connection slots left", remedy: "Look for clients that leak connections, use a pooler, or raise `max_connections`." },
         CodeRow { code: "53100", kind: FailureKind::Overload, message: "the server's disk is full", remedy: "" },
         CodeRow { code: "53200", kind: FailureKind::Overload, message: "the server is out of memory", remedy: "" },
         CodeRow { code: "53*", kind: FailureKind::Overload, message: "the server is out of resources", remedy: "" },
-        CodeRow {
-            code: "57P03",
-            kind: FailureKind::NotReady,
-            message: "the server does not accept connections yet",
-            remedy: "It starts, stops or recovers; a standby with `hot_standby=off` never accepts any.",
-        },
-        CodeRow {
-            code: "57P01",
-            kind: FailureKind::NotReady,
-            message: "the server ended the session: it shuts down, or an administrator did",
-            remedy: "",
-        },
-        CodeRow {
-            code: "57P02",
-            kind: FailureKind::NotReady,
-            message: "a process of the server crashed and it recovers",
-            remedy: "Read the server's log.",
-        },
+        CodeRow { code: "57P03", kind: FailureKind::NotReady, message: "the server does not accept connections yet", remedy: "It starts, stops or recovers; a standby with `hot_standby=off` never accepts any." },
+        CodeRow { code: "57P01", kind: FailureKind::NotReady, message: "the server ended the session: it shuts down, or an administrator did", remedy: "" },
+        CodeRow { code: "57P02", kind: FailureKind::NotReady, message: "a process of the server crashed and it recovers", remedy: "Read the server's log." },
         CodeRow { code: "25006", kind: FailureKind::NotReady, message: "the server is read-only", remedy: "" },
-        CodeRow {
-            code: "57014",
-            kind: FailureKind::Timeout,
-            message: "the server gave up on the query in our time limit",
-            remedy: "Look for load and locks.",
-        },
-        CodeRow {
-            code: "55P03",
-            kind: FailureKind::Timeout,
-            message: "a lock was not to be had in time",
-            remedy: "Look for long transactions.",
-        },
+        CodeRow { code: "57014", kind: FailureKind::Timeout, message: "the server gave up on the query in our time limit", remedy: "Look for load and locks." },
+        CodeRow { code: "55P03", kind: FailureKind::Timeout, message: "a lock was not to be had in time", remedy: "Look for long transactions." },
         CodeRow { code: "57P05", kind: FailureKind::ConnectionLost, message: "the server ended the idle session", remedy: "" },
-        CodeRow {
-            code: "08P01 no more connections allowed*",
-            kind: FailureKind::Overload,
-            message: "the pooler has no client connections left",
-            remedy: "Raise `max_client_conn`, or look for leaks.",
-        },
-        CodeRow {
-            code: "08P01 query_wait_timeout*",
-            kind: FailureKind::Overload,
-            message: "the pooler had no server connection in time",
-            remedy: "Raise the pool size, or look for long transactions.",
-        },
-        CodeRow {
-            code: "08P01 server login failed*",
-            kind: FailureKind::NotReady,
-            message: "the pooler cannot log in to the server behind it",
-            remedy: "",
-        },
-        CodeRow {
-            code: "08P01 pgbouncer cannot connect*",
-            kind: FailureKind::NotReady,
-            message: "the pooler cannot reach the server behind it",
-            remedy: "",
-        },
-        CodeRow {
-            code: "08P01 no such database*",
-            kind: FailureKind::Config,
-            message: "the pooler knows no such database",
-            remedy: "Correct the path of the URL.",
-        },
+        CodeRow { code: "08P01 no more connections allowed*", kind: FailureKind::Overload, message: "the pooler has no client connections left", remedy: "Raise `max_client_conn`, or look for leaks." },
+        CodeRow { code: "08P01 query_wait_timeout*", kind: FailureKind::Overload, message: "the pooler had no server connection in time", remedy: "Raise the pool size, or look for long transactions." },
+        CodeRow { code: "08P01 server login failed*", kind: FailureKind::NotReady, message: "the pooler cannot log in to the server behind it", remedy: "" },
+        CodeRow { code: "08P01 pgbouncer cannot connect*", kind: FailureKind::NotReady, message: "the pooler cannot reach the server behind it", remedy: "" },
+        CodeRow { code: "08P01 no such database*", kind: FailureKind::Config, message: "the pooler knows no such database", remedy: "Correct the path of the URL." },
         CodeRow { code: "08P01*", kind: FailureKind::Protocol, message: "the server did not understand us", remedy: "" },
         CodeRow { code: "08*", kind: FailureKind::ConnectionLost, message: "the server reports a broken connection", remedy: "" },
         CodeRow { code: "0A000", kind: FailureKind::Protocol, message: "the server does not support what was asked", remedy: "" },
-        CodeRow {
-            code: "XX000",
-            kind: FailureKind::Unexpected,
-            message: "the server reports an internal error",
-            remedy: "Read the server's log.",
-        },
-        CodeRow {
-            code: "58*",
-            kind: FailureKind::Unexpected,
-            message: "the server reports a system error",
-            remedy: "Read the server's log.",
-        },
+        CodeRow { code: "XX000", kind: FailureKind::Unexpected, message: "the server reports an internal error", remedy: "Read the server's log." },
+        CodeRow { code: "58*", kind: FailureKind::Unexpected, message: "the server reports a system error", remedy: "Read the server's log." },
     ],
     unsupported: &[
         "Several hosts in one URL and `target_session_attrs`: give each server an entry of its own.",

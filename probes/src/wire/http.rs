@@ -179,11 +179,12 @@ fn failure(error: &hyper::Error) -> Failure {
     if let Some(two) = error.source().and_then(|source| source.downcast_ref::<h2::Error>()) {
         return failure_two(two);
     }
-    let otherwise = if error.is_parse() || error.is_parse_status() || error.is_parse_too_large() {
-        FailureKind::Protocol
-    } else {
-        FailureKind::ConnectionLost
-    };
+    let broke_off = error.is_incomplete_message()
+        || error.is_closed()
+        || error.is_canceled()
+        || error.is_shutdown()
+        || error.is_body_write_aborted();
+    let otherwise = if broke_off { FailureKind::ConnectionLost } else { FailureKind::Protocol };
     Failure::from_chain(error, otherwise)
 }
 

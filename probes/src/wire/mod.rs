@@ -3,6 +3,8 @@
 pub mod dial;
 #[cfg(feature = "wire-http")]
 pub mod http;
+#[cfg(feature = "mysql")]
+pub(crate) mod mysql;
 #[cfg(feature = "nats")]
 pub(crate) mod nats;
 pub mod resolve;

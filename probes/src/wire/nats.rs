@@ -33,6 +33,7 @@ const LINE_LIMIT: usize = 64 * 1024;
 const PAGE_LIMIT: usize = 1 << 20;
 
 /// What a server says of itself, as far as a probe wants to know.
+#[expect(clippy::struct_excessive_bools, reason = "the fields of the protocol's own document")]
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct ServerInfo {
@@ -131,7 +132,8 @@ pub(crate) struct Heard {
     pub(crate) info: Option<ServerInfo>,
     /// Why the link ended.
     pub(crate) end: Option<Failure>,
-    pongs: VecDeque<oneshot::Sender<()>>,
+    /// Whose `PING`s the server still owes an answer, in their order; the library's have nobody who waits here.
+    pings: VecDeque<Option<oneshot::Sender<()>>>,
 }
 
 /// The link between a server and the library.
@@ -160,7 +162,7 @@ impl Link {
                 Err(error) => Failure::from_io(&error),
                 Ok(()) => Failure::from_io(&io::ErrorKind::ConnectionAborted.into()),
             });
-            heard.pongs.clear();
+            heard.pings.clear();
         });
         Ok(Self { address, heard, refusal, pings, task })
     }
@@ -233,11 +235,14 @@ async fn carry(
             },
             read = from_library.read(&mut up) => match read? {
                 0 => return to_server.shutdown().await,
-                n => to_server.write_all(&up[..n]).await?,
+                n => {
+                    ear.overhear(&up[..n])?;
+                    to_server.write_all(&up[..n]).await?;
+                }
             },
-            // The library writes whole operations, so between two reads a line of ours fits in.
-            Some(pong) = pings.recv() => {
-                lock(&ear.heard).pongs.push_back(pong);
+            // Only between two operations of the library does a line of ours fit in.
+            Some(pong) = pings.recv(), if ear.library.is_between() => {
+                lock(&ear.heard).pings.push_back(Some(pong));
                 to_server.write_all(b"PING\r\n").await?;
             }
         }
@@ -245,42 +250,88 @@ async fn carry(
     }
 }
 
-/// Follows the operations of a server and keeps back the `PONG`s that answer ours.
-struct Ear {
-    heard: Arc<Mutex<Heard>>,
-    refusal: Arc<Notify>,
+/// Cuts one direction of a conversation into its operations.
+#[derive(Default)]
+struct Operations {
     line: Vec<u8>,
     payload: usize,
 }
 
+enum Piece<'a> {
+    Line(Vec<u8>),
+    Payload(&'a [u8]),
+}
+
+impl Operations {
+    /// The next line or piece of a payload; `None` when the rest must still come.
+    fn next<'a>(&mut self, bytes: &mut &'a [u8]) -> io::Result<Option<Piece<'a>>> {
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        if self.payload > 0 {
+            let (now, later) = bytes.split_at(self.payload.min(bytes.len()));
+            self.payload -= now.len();
+            *bytes = later;
+            return Ok(Some(Piece::Payload(now)));
+        }
+        let end = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1);
+        let (now, later) = bytes.split_at(end);
+        self.line.extend_from_slice(now);
+        *bytes = later;
+        if self.line.len() > LINE_LIMIT {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "a line has no end"));
+        }
+        if !self.line.ends_with(b"\n") {
+            return Ok(None);
+        }
+        let line = std::mem::take(&mut self.line);
+        if ["MSG ", "HMSG ", "PUB ", "HPUB "].iter().any(|operation| line.starts_with(operation.as_bytes())) {
+            let text = String::from_utf8_lossy(&line);
+            let length = text.split_ascii_whitespace().last().and_then(|length| length.parse::<usize>().ok());
+            self.payload = length.map_or(0, |length| length.saturating_add(2));
+        }
+        Ok(Some(Piece::Line(line)))
+    }
+
+    /// Whether the last operation is complete.
+    fn is_between(&self) -> bool {
+        self.line.is_empty() && self.payload == 0
+    }
+}
+
+/// Follows both directions and keeps back the `PONG`s that answer our `PING`s.
+struct Ear {
+    heard: Arc<Mutex<Heard>>,
+    refusal: Arc<Notify>,
+    server: Operations,
+    library: Operations,
+}
+
 impl Ear {
     fn new(heard: Arc<Mutex<Heard>>, refusal: Arc<Notify>) -> Self {
-        Self { heard, refusal, line: Vec::new(), payload: 0 }
+        Self { heard, refusal, server: Operations::default(), library: Operations::default() }
+    }
+
+    /// Takes note of what the library says: the answers to its own `PING`s are not ours.
+    fn overhear(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while let Some(piece) = self.library.next(&mut bytes)? {
+            if matches!(piece, Piece::Line(line) if line.trim_ascii_end() == b"PING") {
+                lock(&self.heard).pings.push_back(None);
+            }
+        }
+        Ok(())
     }
 
     /// Takes what came in and returns what the library may see of it.
     fn hear(&mut self, mut bytes: &[u8]) -> io::Result<Vec<u8>> {
         let mut passed = Vec::with_capacity(bytes.len());
-        while !bytes.is_empty() {
-            if self.payload > 0 {
-                let (now, later) = bytes.split_at(self.payload.min(bytes.len()));
-                passed.extend_from_slice(now);
-                self.payload -= now.len();
-                bytes = later;
-                continue;
-            }
-            let end = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1);
-            let (now, later) = bytes.split_at(end);
-            self.line.extend_from_slice(now);
-            bytes = later;
-            if self.line.len() > LINE_LIMIT {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "a line has no end"));
-            }
-            if self.line.ends_with(b"\n") {
-                let line = std::mem::take(&mut self.line);
-                if self.note(&line) {
-                    passed.extend(line);
-                }
+        while let Some(piece) = self.server.next(&mut bytes)? {
+            match piece {
+                Piece::Payload(payload) => passed.extend_from_slice(payload),
+                Piece::Line(line) if self.note(&line) => passed.extend(line),
+                // The server ends the connection behind an error; its words are not for the library, which logs them.
+                Piece::Line(_) if lock(&self.heard).error.is_some() => return Err(io::ErrorKind::ConnectionAborted.into()),
+                Piece::Line(_) => {}
             }
         }
         Ok(passed)
@@ -293,24 +344,23 @@ impl Ear {
         let (operation, arguments) = text.split_once([' ', '\t']).unwrap_or((text, ""));
         match operation {
             "PONG" => {
-                if let Some(waiting) = lock(&self.heard).pongs.pop_front() {
+                if let Some(Some(waiting)) = lock(&self.heard).pings.pop_front() {
                     // Whoever waited may have given up at the deadline.
                     let _ = waiting.send(());
                     return false;
                 }
             }
-            "-ERR" => match error_text(text).map(str::to_owned) {
-                Some(error) if error.to_ascii_lowercase().starts_with("permissions violation") => {
-                    lock(&self.heard).refused = Some(error);
-                    self.refusal.notify_one();
+            "-ERR" => {
+                match error_text(text).map(str::to_owned) {
+                    Some(error) if error.to_ascii_lowercase().starts_with("permissions violation") => {
+                        lock(&self.heard).refused = Some(error);
+                        self.refusal.notify_one();
+                    }
+                    error => lock(&self.heard).error = error,
                 }
-                error => lock(&self.heard).error = error,
-            },
-            "INFO" => lock(&self.heard).info = serde_json::from_str(arguments).ok(),
-            "MSG" | "HMSG" => {
-                let length = arguments.rsplit([' ', '\t']).next().and_then(|length| length.parse::<usize>().ok());
-                self.payload = length.map_or(0, |length| length.saturating_add(2));
+                return false;
             }
+            "INFO" => lock(&self.heard).info = serde_json::from_str(arguments).ok(),
             _ => {}
         }
         true
@@ -336,6 +386,7 @@ pub(crate) struct ApiError {
 }
 
 /// Limits of an account; -1 is none.
+#[expect(clippy::struct_field_names, reason = "the fields of the protocol's own document")]
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Limits {
@@ -391,11 +442,11 @@ mod tests {
     use super::*;
 
     /// Feeds bytes in pieces of every size; the result must not depend on where they are cut.
-    fn hear(bytes: &[u8], pongs: usize) -> Vec<(Vec<u8>, Heard)> {
+    fn hear(bytes: &[u8], pings: &[bool]) -> Vec<(Vec<u8>, Heard)> {
         (1..=bytes.len())
             .map(|size| {
                 let mut ear = Ear::new(Arc::default(), Arc::default());
-                lock(&ear.heard).pongs = (0..pongs).map(|_| oneshot::channel().0).collect();
+                lock(&ear.heard).pings = pings.iter().map(|ours| ours.then(|| oneshot::channel().0)).collect();
                 let passed = bytes.chunks(size).flat_map(|piece| ear.hear(piece).expect("short lines")).collect();
                 let heard = std::mem::take(&mut *lock(&ear.heard));
                 (passed, heard)
@@ -405,20 +456,39 @@ mod tests {
 
     #[test]
     fn only_our_pongs_are_kept_back() {
-        for (passed, heard) in hear(b"PONG\r\nPING\r\nPONG\r\n", 1) {
-            assert_eq!(passed, b"PING\r\nPONG\r\n");
-            assert!(heard.pongs.is_empty());
+        for (passed, heard) in hear(b"PONG\r\nPING\r\nPONG\r\n+OK\r\n", &[false, true]) {
+            assert_eq!(passed, b"PONG\r\nPING\r\n+OK\r\n");
+            assert!(heard.pings.is_empty());
+        }
+    }
+
+    #[test]
+    fn pings_of_the_library_are_told_from_its_payloads() {
+        let bytes = b"CONNECT {}\r\nPING\r\nPUB a 6\r\nPING\r\n\r\nHPUB a b 2 6\r\nPING\r\n\r\nPING\r\nSUB x";
+        for size in 1..=bytes.len() {
+            let mut ear = Ear::new(Arc::default(), Arc::default());
+            bytes.chunks(size).for_each(|piece| ear.overhear(piece).expect("short lines"));
+            assert_eq!((lock(&ear.heard).pings.len(), ear.library.is_between()), (2, false));
+            ear.overhear(b" 1\r\n").expect("a short line");
+            assert!(ear.library.is_between());
         }
     }
 
     #[test]
     fn a_payload_is_never_taken_for_an_operation() {
-        let bytes = b"MSG a.b 1 6\r\nPONG\r\n\r\n-ERR 'Stale Connection'\r\nINFO {\"ldm\":true}\r\n";
-        for (passed, heard) in hear(bytes, 1) {
-            assert_eq!(passed, bytes);
-            assert_eq!((heard.pongs.len(), heard.error.as_deref()), (1, Some("Stale Connection")));
+        let bytes = b"MSG a.b 1 6\r\nPONG\r\n\r\n-ERR 'Permissions Violation for x'\r\nINFO {\"ldm\":true}\r\n";
+        for (passed, heard) in hear(bytes, &[true]) {
+            assert_eq!(passed, b"MSG a.b 1 6\r\nPONG\r\n\r\nINFO {\"ldm\":true}\r\n");
+            assert_eq!((heard.pings.len(), heard.refused.as_deref()), (1, Some("Permissions Violation for x")));
             assert!(heard.info.is_some_and(|info| info.ldm));
         }
+    }
+
+    #[test]
+    fn an_error_ends_the_link_and_is_kept() {
+        let mut ear = Ear::new(Arc::default(), Arc::default());
+        assert!(ear.hear(b"PONG\r\n-ERR 'Stale Connection'\r\n").is_err());
+        assert_eq!(lock(&ear.heard).error.as_deref(), Some("Stale Connection"));
     }
 
     #[test]

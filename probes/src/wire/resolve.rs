@@ -30,7 +30,9 @@ impl Resolver {
             Self::System => TokioResolver::builder_tokio()?,
             Self::Server(address) => {
                 let mut connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()];
-                connections.iter_mut().for_each(|connection| connection.port = address.port());
+                for connection in &mut connections {
+                    connection.port = address.port();
+                }
                 let server = NameServerConfig::new(address.ip(), true, connections.into());
                 let config = ResolverConfig::from_name_servers(vec![server]);
                 TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())

@@ -17,9 +17,9 @@ pub enum Protocol {
     Redis,
     /// NATS.
     Nats,
-    /// PostgreSQL's protocol, version 3.
+    /// `PostgreSQL`'s protocol, version 3.
     Postgres,
-    /// MySQL's greeting.
+    /// `MySQL`'s greeting.
     MySql,
     /// AMQP.
     Amqp,
@@ -74,20 +74,23 @@ impl Protocol {
     pub(crate) fn foreign(self, bytes: &[u8]) -> Option<Self> {
         match Self::recognise(bytes) {
             Some(seen) => (seen != self).then_some(seen),
-            None => bytes.first().filter(|byte| !self.begins_with(**byte)).map(|_| Self::Other("something else")),
+            None => (!self.may_begin(bytes)).then_some(Self::Other("something else")),
         }
     }
 
-    /// Whether the first word of a peer that speaks this may begin with this byte.
-    fn begins_with(self, byte: u8) -> bool {
+    /// Whether the first word of a peer that speaks this may begin so.
+    fn may_begin(self, bytes: &[u8]) -> bool {
+        let first_of = |known: &[u8]| bytes.first().is_none_or(|byte| known.contains(byte));
         match self {
             // answer to SSLRequest, Authentication, ErrorResponse, NoticeResponse, NegotiateProtocolVersion
-            Self::Postgres => b"SNREv".contains(&byte),
+            Self::Postgres => first_of(b"SNREv"),
             // the types of RESP 2 and 3
-            Self::Redis => b"+-:$*_,#!=%~>(|".contains(&byte),
-            Self::Http => byte == b'H',
+            Self::Redis => first_of(b"+-:$*_,#!=%~>(|"),
+            Self::Http => first_of(b"H"),
             // INFO, or -ERR before it
-            Self::Nats => b"I-".contains(&byte),
+            Self::Nats => first_of(b"I-"),
+            // packet 0, shorter than 64 KiB
+            Self::MySql => bytes.iter().skip(2).take(2).all(|byte| *byte == 0),
             _ => true,
         }
     }

@@ -55,13 +55,15 @@ struct First {
     expected: Protocol,
 }
 
+impl First {
+    fn new(expected: Protocol) -> Self {
+        Self { bytes: Vec::new(), expected }
+    }
+}
+
 impl Tether {
     fn new(expected: Protocol) -> Self {
-        Self {
-            left: AtomicU64::new(READ_LIMIT),
-            first: Mutex::new(First { bytes: Vec::new(), expected }),
-            fault: Mutex::default(),
-        }
+        Self { left: AtomicU64::new(READ_LIMIT), first: Mutex::new(First::new(expected)), fault: Mutex::default() }
     }
 
     fn first(&self) -> MutexGuard<'_, First> {
@@ -70,7 +72,7 @@ impl Tether {
 
     /// From here on the peer must speak TLS.
     pub(crate) fn expect_tls(&self) {
-        *self.first() = First { bytes: Vec::new(), expected: Protocol::Tls };
+        *self.first() = First::new(Protocol::Tls);
     }
 
     /// The first bytes that came in, or the first after [`Tether::expect_tls`]: at most 64.
@@ -107,16 +109,17 @@ impl Tether {
             return Err(WireFault::TooLong { limit: READ_LIMIT }.into_io());
         };
         self.left.store(left, Ordering::Relaxed);
-        let First { bytes: first, expected } = &mut *self.first();
-        if first.len() < FIRST && !bytes.is_empty() {
-            let room = FIRST - first.len();
-            first.extend_from_slice(&bytes[..bytes.len().min(room)]);
-            let foreign = match *expected {
-                Protocol::Tls => Protocol::plaintext_instead_of_tls(first),
-                own => own.foreign(first),
+        let mut first = self.first();
+        if first.bytes.len() < FIRST && !bytes.is_empty() {
+            let room = FIRST - first.bytes.len();
+            first.bytes.extend_from_slice(&bytes[..bytes.len().min(room)]);
+            let expected = first.expected;
+            let foreign = match expected {
+                Protocol::Tls => Protocol::plaintext_instead_of_tls(&first.bytes),
+                own => own.foreign(&first.bytes),
             };
             if let Some(seen) = foreign {
-                return Err(WireFault::Foreign { expected: *expected, seen }.into_io());
+                return Err(WireFault::Foreign { expected, seen }.into_io());
             }
         }
         Ok(())

@@ -1,9 +1,10 @@
 //! HTTPS: versions, certificates, and who must show one.
 
-use probity_probes::{FailureKind, FaultDomain, Phase};
+use probity_probes::{FailureKind, FaultDomain};
 use serde_json::json;
 
 use super::{ca, code, entry, expect, fact, secured};
+use crate::live::tls::{Secured, certificate_tests};
 use crate::support::require;
 use crate::support::servers::nginx::{Nginx, shared};
 use crate::support::tls::{Ca, Leaf};
@@ -11,14 +12,7 @@ use crate::support::tls_front::TlsFront;
 use crate::support::truth::{Expected, State, states};
 
 states! { "http":
-    SECURED = "well, under TLS", "our own CA" => Expected::HEALTHY;
     TWO = "well, with HTTP/2", "ALPN h2" => Expected::HEALTHY;
-    EXPIRING = "certificate near its end", "five days left" => Expected::degraded("certificate_expiring");
-    EXPIRED = "expired certificate", "it ended yesterday" => Expected::fails(FailureKind::Tls);
-    NOT_YET = "certificate of tomorrow", "it begins tomorrow" => Expected::fails(FailureKind::Tls);
-    OTHER_HOST = "certificate of another host", "a name that was not dialled" => Expected::fails(FailureKind::Tls);
-    NAMED = "certificate of another host, which is expected", "tls.server_name" => Expected::HEALTHY;
-    NOT_TRUSTED = "unknown authority", "a CA that nobody trusts" => Expected::fails(FailureKind::Tls);
     MUTUAL = "known by our certificate", "mutual TLS" => Expected::HEALTHY;
     NO_CERTIFICATE = "our certificate is wanted", "mutual TLS, 1.2 and 1.3, and we have none"
         => Expected::fails(FailureKind::Tls).blames(FaultDomain::Probe);
@@ -27,24 +21,16 @@ states! { "http":
     TLS_WANTED = "the server wants TLS", "http:// to a port with TLS: nginx answers 400" => Expected::fails(FailureKind::Query);
 }
 
-#[test]
-fn a_good_certificate_is_healthy_and_told() {
-    if !require("http") {
-        return;
+certificate_tests! {
+    Secured {
+        kind: "http",
+        start: |identity| {
+            let server = Nginx::builder().identity(identity).start();
+            let addr = server.https();
+            (Box::new(server), addr)
+        },
+        entry: |addr, tls| json!({ "url": format!("https://{addr}/health"), "tls": tls }),
     }
-    let outcome = expect(&SECURED, secured(shared().https(), "/health", json!({})));
-    for (name, value) in [
-        ("http_version", "1.1"),
-        ("tls_version", "1."),
-        ("certificate_subject", "CN=localhost"),
-        ("certificate_issuer", "CN=Probity Test CA"),
-    ] {
-        assert!(fact(&outcome, name).contains(value), "{name}: {outcome:#?}");
-    }
-    assert!(outcome.phases.get(Phase::Tls).is_some(), "{outcome:#?}");
-    let untrusted = json!({ "url": format!("https://{}/health", shared().https()) });
-    let outcome = expect(&NOT_TRUSTED, untrusted);
-    assert_eq!(code(&outcome), Some("untrusted"));
 }
 
 #[test]
@@ -64,26 +50,6 @@ fn http_2_is_chosen_where_it_is_offered() {
     for (path, state) in [("/503", super::answers::COME_BACK), ("/500", super::answers::BROKEN)] {
         expect(&state, secured(server.https(), path, json!({})));
     }
-}
-
-#[test]
-fn bad_certificates_have_codes() {
-    if !require("http") {
-        return;
-    }
-    let server = Nginx::start();
-    for (state, leaf, expected) in [
-        (EXPIRED, Leaf::server().expired(), Some("expired")),
-        (NOT_YET, Leaf::server().not_yet_valid(), Some("not_yet_valid")),
-        (EXPIRING, Leaf::server().days_left(5), None),
-        (OTHER_HOST, Leaf::server().names(&["elsewhere.example"]), Some("hostname")),
-    ] {
-        server.set_identity(&Ca::shared().issue(&leaf));
-        let outcome = expect(&state, secured(server.https(), "/health", json!({})));
-        assert_eq!(code(&outcome), expected, "{outcome:#?}");
-    }
-    let named = json!({ "tls": { "ca": ca(), "server_name": "elsewhere.example" } });
-    expect(&NAMED, secured(server.https(), "/health", named));
 }
 
 #[test]

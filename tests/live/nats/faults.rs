@@ -1,1 +1,9 @@
-//! A bad network in front of a good server.
+//! A bad network in front of it.
+
+use serde_json::json;
+
+use super::entry;
+use crate::live::faults::fault_tests;
+use crate::support::servers::nats::Nats;
+
+fault_tests! { "nats", Nats::start(), |addr| entry(addr, json!({})) }

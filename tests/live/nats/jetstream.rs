@@ -1,4 +1,4 @@
-//! JetStream: off, on, without a leader.
+//! `JetStream`: off, on, without a leader.
 
 use std::time::Duration;
 

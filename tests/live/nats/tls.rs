@@ -5,7 +5,8 @@ use std::time::Duration;
 use probity_probes::{FailureKind, FaultDomain, Phase};
 use serde_json::json;
 
-use super::{code, expect, fact, probe};
+use super::{code, expect, probe};
+use crate::live::tls::{Secured, certificate_tests};
 use crate::support::require;
 use crate::support::servers::nats::{Nats, shared};
 use crate::support::servers::nginx;
@@ -15,12 +16,7 @@ use crate::support::tls_front::TlsFront;
 use crate::support::truth::{Expected, check, states};
 
 states! { "nats":
-    SECURED = "well, with TLS", "tls:// and our own CA" => Expected::HEALTHY;
     TLS_FIRST = "well, with TLS first", "handshake_first, TLS in front of the server" => Expected::HEALTHY;
-    NOT_TRUSTED = "unknown authority", "a CA that nobody trusts" => Expected::fails(FailureKind::Tls);
-    OTHER_HOST = "certificate of another host", "a name that was not dialled" => Expected::fails(FailureKind::Tls);
-    EXPIRED = "expired certificate", "it ended yesterday" => Expected::fails(FailureKind::Tls);
-    EXPIRING = "certificate near its end", "five days left" => Expected::degraded("certificate_expiring");
     TLS_WANTED = "the server requires TLS", "nats:// to a server with TLS"
         => Expected::fails(FailureKind::Tls).blames(FaultDomain::Probe);
     NO_TLS = "the server has no TLS", "tls:// to a server without" => Expected::fails(FailureKind::Tls);
@@ -30,21 +26,29 @@ states! { "nats":
         => Expected::fails(FailureKind::Timeout);
 }
 
+certificate_tests! {
+    Secured {
+        kind: "nats",
+        start: |identity| {
+            let server = Nats::builder().identity(identity).start();
+            let addr = server.addr();
+            (Box::new(server), addr)
+        },
+        entry: |addr, tls| json!({ "url": format!("tls://{addr}"), "tls": tls }),
+    }
+}
+
 /// The keys for a server with TLS.
 fn tls(addr: std::net::SocketAddr) -> serde_json::Value {
     json!({ "url": format!("tls://{addr}"), "tls": { "ca": Ca::shared().certificate() } })
 }
 
 #[test]
-fn a_server_with_a_good_certificate_is_healthy() {
+fn a_server_that_greets_before_tls_says_what_is_wrong() {
     if !require("nats") {
         return;
     }
     let server = Nats::builder().tls().start();
-    let outcome = expect(&SECURED, server.addr(), tls(server.addr()));
-    assert_eq!(fact(&outcome, "tls_version"), "1.3");
-    assert!(outcome.phases.get(Phase::Tls).is_some(), "{outcome:#?}");
-    expect(&NOT_TRUSTED, server.addr(), json!({ "url": format!("tls://{}", server.addr()) }));
     let outcome = expect(&TLS_WANTED, server.addr(), json!({}));
     assert_eq!(code(&outcome), Some("tls_expected"));
     let outcome = expect(&TOO_EARLY, server.addr(), {
@@ -55,22 +59,6 @@ fn a_server_with_a_good_certificate_is_healthy() {
     let failure = outcome.failure.expect("it failed");
     assert_eq!(failure.code.as_deref(), Some("plaintext"));
     assert!(failure.remedy.contains("handshake_first"), "{failure:?}");
-}
-
-#[test]
-fn bad_certificates_have_codes() {
-    if !require("nats") {
-        return;
-    }
-    for (state, leaf, expected) in [
-        (OTHER_HOST, Leaf::server().names(&["elsewhere.example"]), Some("hostname")),
-        (EXPIRED, Leaf::server().expired(), Some("expired")),
-        (EXPIRING, Leaf::server().days_left(5), None),
-    ] {
-        let server = Nats::builder().identity(&Ca::shared().issue(&leaf)).start();
-        let outcome = expect(&state, server.addr(), tls(server.addr()));
-        assert_eq!(code(&outcome), expected, "{outcome:#?}");
-    }
 }
 
 #[test]

@@ -4,6 +4,8 @@
 //! value is dropped, and with the test process at the latest. Those from `shared()` are for many tests at once:
 //! nobody may make them sick.
 
+pub(crate) mod clickhouse;
+pub(crate) mod mysql;
 pub(crate) mod nats;
 pub(crate) mod nginx;
 pub(crate) mod postgres;
@@ -20,7 +22,9 @@ pub(crate) const PASSWORD: &str = "probe-secret-pw";
 
 /// Backend, the programs that its servers need, and the Debian package that has them.
 const KNOWN: &[(&str, &[&str], &str)] = &[
+    ("clickhouse", &["clickhouse-server", "java", "zkServer.sh"], "clickhouse-server zookeeper"),
     ("http", &["nginx"], "nginx-light"),
+    ("mysql", &["mariadbd", "mariadb-install-db", "mariadb"], "mariadb-server"),
     ("nats", &["nats-server"], "nats-server"),
     ("postgres", &["postgres", "initdb", "pg_basebackup"], "postgresql-15"),
     ("redis", &["redis-server"], "redis-server"),
@@ -49,7 +53,7 @@ pub(crate) fn program(name: &str) -> PathBuf {
 /// Where a program is, also where an ordinary user's `PATH` does not look.
 pub(crate) fn find(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let hidden = ["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from);
+    let hidden = ["/usr/sbin", "/usr/local/sbin", "/usr/share/zookeeper/bin"].map(PathBuf::from);
     // Debian keeps the programs of a Postgres server out of the way: several versions may be installed.
     let folders = postgres_folder().into_iter();
     folders

@@ -115,6 +115,11 @@ impl Nginx {
         Self::builder().identity(&Ca::shared().issue(leaf)).start()
     }
 
+    /// Where it listens without TLS, as other servers call it.
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.http()
+    }
+
     /// Where it listens without TLS.
     pub(crate) fn http(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.ports.http).into()

@@ -1,0 +1,66 @@
+//! ClickHouse 18.16, well and sick.
+
+mod access;
+mod faults;
+mod newer;
+mod replicas;
+mod serving;
+mod sessions;
+mod tls;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use probity_probes::{Options, Outcome, Value};
+use serde_json::{Value as Json, json};
+
+use crate::support::probe::Asked;
+use crate::support::servers::clickhouse::Clickhouse;
+use crate::support::servers::{PASSWORD, USER};
+use crate::support::truth::{State, check};
+
+pub(crate) const STATES: &[&[State]] =
+    &[access::STATES, newer::STATES, replicas::STATES, serving::STATES, sessions::STATES, tls::STATES];
+
+/// How long something that is under way may take on a busy machine.
+const SOON: Duration = Duration::from_secs(20);
+
+/// A catalog entry for a server in plain text, as its ordinary user, with more keys.
+fn entry(addr: SocketAddr, keys: Json) -> Json {
+    with(json!({ "url": format!("http://{USER}@{addr}"), "password": PASSWORD }), keys)
+}
+
+fn with(mut entry: Json, keys: Json) -> Json {
+    if let (Some(entry), Json::Object(keys)) = (entry.as_object_mut(), keys) {
+        entry.extend(keys);
+    }
+    entry
+}
+
+/// A probe of a server, with more keys in its entry.
+fn probe(server: &Clickhouse, keys: Json) -> Asked {
+    Asked::new("clickhouse", entry(server.addr(), keys))
+}
+
+/// A probe that puts its deep questions in every run.
+fn looking(server: &Clickhouse, keys: Json) -> Asked {
+    Asked::with("clickhouse", entry(server.addr(), keys), Options { deep_interval: Duration::ZERO, ..Options::default() })
+}
+
+/// One fresh run against a server, held against a state.
+#[track_caller]
+fn expect(state: &State, server: &Clickhouse, keys: Json) -> Outcome {
+    let outcome = probe(server, keys).run();
+    check(state, &outcome);
+    outcome
+}
+
+/// The server's own code in a failure.
+fn code(outcome: &Outcome) -> Option<&str> {
+    outcome.failure.as_ref()?.code.as_deref()
+}
+
+/// A fact as text.
+fn fact(outcome: &Outcome, name: &str) -> String {
+    outcome.facts.get(name).map(Value::to_string).unwrap_or_default()
+}
