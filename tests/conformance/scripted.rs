@@ -41,8 +41,8 @@ fn nats_is_pinged_and_its_pings_are_answered() {
         return;
     }
     // The first two pings are ours and one of the library's, in any order.
-    let first = nats(INFO).wait_for("PING\r\n").wait_for("PING\r\n").say("PING\r\nPONG\r\nPONG\r\n").wait_for("PONG\r\n");
-    let talk = first.wait_for("PING\r\n");
+    let first = nats(INFO).wait_for("PING\r\n").wait_for("PING\r\n").say("PING\r\n").wait_for("PONG\r\n");
+    let talk = first.say("PONG\r\nPONG\r\n").wait_for("PING\r\n");
     let peer = Peer::start([talk.say("INFO {\"ldm\":true,\"connect_urls\":[\"a:1\",\"b:2\"]}\r\nPO").say("NG\r\n")]);
     let probe = ask("nats", &peer, "nats", json!({}));
     assert_eq!(probe.run().status, Status::Healthy);

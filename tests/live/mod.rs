@@ -3,9 +3,12 @@
 mod clickhouse;
 mod faults;
 mod http;
+mod memcached;
+mod mqtt;
 mod mysql;
 mod nats;
 mod postgres;
+mod rabbitmq;
 mod redis;
 mod tls;
 
@@ -13,14 +16,24 @@ use crate::support::truth::State;
 
 /// Every state that is made and decided here: the rows of the truth table.
 pub(crate) fn states() -> Vec<State> {
-    [clickhouse::STATES, http::STATES, mysql::STATES, nats::STATES, postgres::STATES, redis::STATES]
-        .concat()
-        .into_iter()
-        .flatten()
-        .copied()
-        .chain(faults::states())
-        .chain(tls::states())
-        .collect()
+    [
+        clickhouse::STATES,
+        http::STATES,
+        memcached::STATES,
+        mqtt::STATES,
+        mysql::STATES,
+        nats::STATES,
+        postgres::STATES,
+        rabbitmq::STATES,
+        redis::STATES,
+    ]
+    .concat()
+    .into_iter()
+    .flatten()
+    .copied()
+    .chain(faults::states())
+    .chain(tls::states())
+    .collect()
 }
 
 #[test]

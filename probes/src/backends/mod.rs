@@ -6,12 +6,18 @@ use crate::registry::Registration;
 pub mod clickhouse;
 #[cfg(feature = "http")]
 pub mod http;
+#[cfg(feature = "memcached")]
+pub mod memcached;
+#[cfg(feature = "mqtt")]
+pub mod mqtt;
 #[cfg(feature = "mysql")]
 pub mod mysql;
 #[cfg(feature = "nats")]
 pub mod nats;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+#[cfg(feature = "rabbitmq")]
+pub mod rabbitmq;
 #[cfg(feature = "redis")]
 pub mod redis;
 
@@ -29,8 +35,11 @@ macro_rules! row {
 pub(crate) const TABLE: &[Registration] = &[
     row!("clickhouse", clickhouse::Clickhouse),
     row!("http", http::Http),
+    row!("memcached", memcached::Memcached),
+    row!("mqtt", mqtt::Mqtt),
     row!("mysql", mysql::Mysql),
     row!("nats", nats::Nats),
     row!("postgres", postgres::Postgres),
+    row!("rabbitmq", rabbitmq::Rabbitmq),
     row!("redis", redis::Redis),
 ];

@@ -1,12 +1,20 @@
 //! Bytes between us and a peer: names, connections, TLS, limits, and the codecs of our own exchanges.
 
+#[cfg(feature = "rabbitmq")]
+pub(crate) mod amqp;
 pub mod dial;
 #[cfg(feature = "wire-http")]
 pub mod http;
+#[cfg(feature = "memcached")]
+pub(crate) mod memcached;
+#[cfg(feature = "mqtt")]
+pub(crate) mod mqtt;
 #[cfg(feature = "mysql")]
 pub(crate) mod mysql;
 #[cfg(feature = "nats")]
 pub(crate) mod nats;
+#[cfg(feature = "rabbitmq")]
+pub(crate) mod rabbitmq;
 pub mod resolve;
 pub mod sniff;
 pub mod stream;

@@ -23,6 +23,10 @@ pub enum Protocol {
     MySql,
     /// AMQP.
     Amqp,
+    /// Memcached's text protocol.
+    Memcached,
+    /// MQTT.
+    Mqtt,
     /// SMTP or FTP: both greet with 220.
     Mail,
     /// One that is known by name only.
@@ -41,6 +45,8 @@ impl fmt::Display for Protocol {
             Self::Postgres => "PostgreSQL",
             Self::MySql => "MySQL",
             Self::Amqp => "AMQP",
+            Self::Memcached => "Memcached",
+            Self::Mqtt => "MQTT",
             Self::Mail => "SMTP or FTP",
             Self::Other(name) => name,
         })
@@ -56,6 +62,11 @@ impl Protocol {
             [b'S', b'S', b'H', b'-', ..] => Some(Self::Ssh),
             [b'I', b'N', b'F', b'O', b' ', ..] | [b'-', b'E', b'R', b'R', b' ', b'\'', ..] => Some(Self::Nats),
             [b'A', b'M', b'Q', b'P', ..] => Some(Self::Amqp),
+            [b'E', b'R', b'R', b'O', b'R', b'\r' | b' ', ..]
+            | [b'V', b'E', b'R', b'S', b'I', b'O', b'N', b' ', ..]
+            | [b'C', b'L', b'I', b'E', b'N', b'T', b'_', ..] => Some(Self::Memcached),
+            // a CONNACK of MQTT 3
+            [0x20, 2, 0 | 1, 0..=5, ..] => Some(Self::Mqtt),
             [b'2', b'2', b'0', b' ' | b'-', ..] => Some(Self::Mail),
             // alert (21) or handshake (22), version 3.x, a length below 2^14 + 256
             [21 | 22, 3, 0..=4, 0..=0x41, ..] => Some(Self::Tls),
@@ -91,6 +102,12 @@ impl Protocol {
             Self::Nats => first_of(b"I-"),
             // packet 0, shorter than 64 KiB
             Self::MySql => bytes.iter().skip(2).take(2).all(|byte| *byte == 0),
+            // VERSION, STORED, STAT, END and the errors
+            Self::Memcached => first_of(b"VSECN"),
+            // CONNACK, or DISCONNECT in its place
+            Self::Mqtt => first_of(&[0x20, 0xe0]),
+            // a method frame, or the header of another version
+            Self::Amqp => first_of(&[1, b'A']),
             _ => true,
         }
     }
@@ -122,6 +139,7 @@ mod tests {
             (b"E\0\0\0\x8aSFATAL", "PostgreSQL"),
             (b"\x5b\0\0\0\x0a10.11.6-MariaDB", "MySQL"),
             (b"AMQP\0\0\x09\x01", "AMQP"),
+            (b"ERROR\r\nERROR\r\n", "Memcached"),
         ] {
             assert_eq!(Protocol::recognise(bytes).map(|p| p.to_string()).as_deref(), Some(name));
         }

@@ -5,10 +5,13 @@
 //! nobody may make them sick.
 
 pub(crate) mod clickhouse;
+pub(crate) mod memcached;
+pub(crate) mod mosquitto;
 pub(crate) mod mysql;
 pub(crate) mod nats;
 pub(crate) mod nginx;
 pub(crate) mod postgres;
+pub(crate) mod rabbitmq;
 pub(crate) mod redis;
 
 use std::ffi::OsStr;
@@ -24,9 +27,12 @@ pub(crate) const PASSWORD: &str = "probe-secret-pw";
 const KNOWN: &[(&str, &[&str], &str)] = &[
     ("clickhouse", &["clickhouse-server", "java", "zkServer.sh"], "clickhouse-server zookeeper"),
     ("http", &["nginx"], "nginx-light"),
+    ("memcached", &["memcached"], "memcached"),
+    ("mqtt", &["mosquitto", "mosquitto_passwd"], "mosquitto"),
     ("mysql", &["mariadbd", "mariadb-install-db", "mariadb"], "mariadb-server"),
     ("nats", &["nats-server"], "nats-server"),
     ("postgres", &["postgres", "initdb", "pg_basebackup"], "postgresql-15"),
+    ("rabbitmq", &["rabbitmqctl", "epmd"], "rabbitmq-server"),
     ("redis", &["redis-server"], "redis-server"),
 ];
 

@@ -1,0 +1,59 @@
+//! MQTT 5 and 3.1.1 with Mosquitto 2.0, well and sick.
+
+mod access;
+mod faults;
+mod sessions;
+mod versions;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use probity_probes::{Options, Outcome, Value};
+use serde_json::{Value as Json, json};
+
+use crate::support::probe::Asked;
+use crate::support::servers::mosquitto::Mosquitto;
+use crate::support::truth::{State, check};
+
+pub(crate) const STATES: &[&[State]] = &[access::STATES, faults::STATES, sessions::STATES, versions::STATES];
+
+/// How long something that is under way may take on a busy machine.
+const SOON: Duration = Duration::from_secs(20);
+
+/// A catalog entry for a broker, with more keys.
+fn entry(addr: SocketAddr, keys: Json) -> Json {
+    let mut entry = json!({ "url": format!("mqtt://{addr}") });
+    if let (Some(entry), Json::Object(keys)) = (entry.as_object_mut(), keys) {
+        entry.extend(keys);
+    }
+    entry
+}
+
+/// A probe of a broker, with more keys in its entry.
+fn probe(server: &Mosquitto, keys: Json) -> Asked {
+    Asked::new("mqtt", entry(server.addr(), keys))
+}
+
+/// A probe that asks the deep questions, and opens a fresh session beside the warm one, in every run.
+fn eager(server: &Mosquitto, keys: Json) -> Asked {
+    let options = Options { deep_interval: Duration::ZERO, fresh_every: Duration::ZERO, ..Options::default() };
+    Asked::with("mqtt", entry(server.addr(), keys), options)
+}
+
+/// One fresh run against a broker, held against a state.
+#[track_caller]
+fn expect(state: &State, server: &Mosquitto, keys: Json) -> Outcome {
+    let outcome = probe(server, keys).run();
+    check(state, &outcome);
+    outcome
+}
+
+/// The broker's own code in a failure.
+fn code(outcome: &Outcome) -> Option<&str> {
+    outcome.failure.as_ref()?.code.as_deref()
+}
+
+/// A fact as text.
+fn fact(outcome: &Outcome, name: &str) -> String {
+    outcome.facts.get(name).map(Value::to_string).unwrap_or_default()
+}
