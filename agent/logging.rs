@@ -7,9 +7,7 @@ use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberI
 use crate::cli::{Common, LogFormat};
 
 /// Crates that are only heard when they warn: what they say at `info` is our own work, told twice.
-const QUIET: [&str; 9] = [
-    // It repeats the words of servers; what matters of them is in the outcome.
-    "async_nats=off",
+const QUIET: [&str; 8] = [
     "hickory_resolver=warn",
     "hickory_proto=warn",
     "hickory_net=warn",
@@ -20,6 +18,10 @@ const QUIET: [&str; 9] = [
     "rustls=warn",
     "tokio_postgres=warn",
 ];
+
+/// Never heard, whoever asks: at `trace` it writes the login with its password, and it repeats the words of
+/// servers. What matters of them is in the outcome.
+const SILENT: &str = "async_nats=off";
 
 /// Sets logging up for the whole process.
 ///
@@ -47,7 +49,8 @@ fn filter(args: &Common, default: &str) -> Result<EnvFilter, String> {
         (_, _) => "trace",
     };
     let quiet = QUIET.iter().filter(|directive| directive.split('=').next().is_none_or(|name| !level.contains(name)));
-    let directives = quiet.copied().chain([level]).collect::<Vec<_>>().join(",");
+    let wanted = level.split(',').filter(|part| !part.contains("async_nats"));
+    let directives = quiet.copied().chain(wanted).chain([SILENT]).collect::<Vec<_>>().join(",");
     let known = |part: &str| {
         let word = part.rsplit('=').next().unwrap_or(part).trim();
         word.parse::<tracing_subscriber::filter::LevelFilter>().is_ok()
@@ -69,7 +72,11 @@ mod tests {
     #[test]
     fn levels_are_found_and_quiet_crates_stay_quiet() {
         let shown = |level, verbose| filter(&args(level, verbose), "info").map(|filter| filter.to_string());
-        assert!(shown(None, 0).is_ok_and(|text| text.contains("async_nats=warn") && text.contains("info")));
+        assert!(shown(None, 0).is_ok_and(|text| text.contains("hyper=warn") && text.contains("info")));
+        assert!(
+            shown(Some("async_nats::connector=trace,info"), 0)
+                .is_ok_and(|text| { text.contains("async_nats=off") && !text.contains("async_nats::connector") })
+        );
         assert!(shown(None, 1).is_ok_and(|text| text.contains("debug")));
         assert!(shown(Some("hyper=trace,info"), 0).is_ok_and(|text| !text.contains("hyper=warn")));
         assert_eq!(shown(Some("loud"), 0), Err("unknown log level `loud`: expected error, warn, info, debug or trace".into()));

@@ -92,6 +92,7 @@ labels = { role = "x" }
 
 [dependencies.broker]
 backend = "nat"
+url = "nats://h"
 
 [groups.all]
 members = ["cache"]
@@ -172,9 +173,9 @@ members = ["cache"]
        |           ^^^^^
 
     error: `groups` is not supported by this version yet
-      --> DIR/c.toml:24:2
+      --> DIR/c.toml:25:2
        |
-    24 | [groups.all]
+    25 | [groups.all]
        |  ^^^^^^ remove it
     "#);
 }

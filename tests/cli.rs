@@ -95,7 +95,7 @@ fn validate_says_how_many_and_warns() {
     assert_eq!((code(&output), stdout(&output).as_str()), (0, "probe-catalog.toml: 1 dependency, no mistakes, 1 warning\n"));
     assert!(stderr(&output).starts_with("warning: a: required and shared"), "{}", stderr(&output));
 
-    let folder = folder_with("[dependencies.a]\nbackend = \"redsi\"\n");
+    let folder = folder_with("[dependencies.a]\nbackend = \"redsi\"\nurl = \"redis://a\"\n");
     let output = probity_in(folder.path(), &["validate"]);
     assert_eq!((code(&output), stdout(&output).as_str()), (2, ""));
     assert!(stderr(&output).ends_with("\nprobe-catalog.toml: 1 mistake\n"), "{}", stderr(&output));

@@ -19,9 +19,16 @@ const SENTINEL: &str = "probe-sentinel-4711";
 /// A peer that repeats the secret in every place where its protocol has room for words.
 fn echo(kind: &str) -> Script {
     match kind {
-        "http" => Script::new().wait_for("\r\n\r\n").say(format!(
+        "clickhouse" | "http" => Script::new().wait_for("\r\n\r\n").say(format!(
             "HTTP/1.1 500 {SENTINEL}\r\nServer: {SENTINEL}\r\nLast-Modified: {SENTINEL}\r\nContent-Length: 19\r\n\r\n{SENTINEL}"
         )),
+        "memcached" => Script::new().wait_for("\r\n").say(format!("CLIENT_ERROR {SENTINEL}\r\n")),
+        "mysql" => {
+            // an ERR packet instead of the greeting
+            let words = [&[0xff, 0x10, 0x04][..], SENTINEL.as_bytes()].concat();
+            let length = u8::try_from(words.len()).expect("a short message");
+            Script::new().say([&[length, 0, 0, 0][..], &words].concat()).close()
+        }
         "nats" => Script::new()
             .say(format!("INFO {{\"server_name\":\"{SENTINEL}\",\"version\":\"{SENTINEL}\",\"auth_required\":true}}\r\n"))
             .wait_for("\r\n")

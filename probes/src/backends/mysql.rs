@@ -400,9 +400,9 @@ struct Row(HashMap<String, String>);
 
 impl From<LibraryRow> for Row {
     fn from(row: LibraryRow) -> Self {
-        let columns = row.columns();
-        let values = columns.iter().zip(row.unwrap()).filter_map(|(column, value)| match value {
-            Value::Bytes(bytes) => Some((column.name_str().into_owned(), String::from_utf8_lossy(&bytes).into_owned())),
+        let columns = row.columns_ref().iter().enumerate();
+        let values = columns.filter_map(|(at, column)| match row.as_ref(at)? {
+            Value::Bytes(bytes) => Some((column.name_str().into_owned(), String::from_utf8_lossy(bytes).into_owned())),
             _ => None,
         });
         Self(values.collect())

@@ -366,7 +366,14 @@ mod tests {
         assert_eq!(with_state.server_message.as_deref(), Some("Too"));
         let x = read(b"\x05\0\0\0\x0b\x08\x05\x1a\0").await.expect_err("another protocol");
         assert_eq!(x.code.as_deref(), Some("x_protocol"));
-        for bytes in [&b"\x01\0\0\0\x0a"[..], b"\x05\0\0\0\x0a8.0\0", b"\xff\xff\x01\0\x0a", b"\x01\0\0\0\xff", b"\0\0\0\0"] {
+        for bytes in [
+            &b"\x01\0\0\0\x0a"[..],
+            b"\x01\0\0\0\x0a more",
+            b"\x05\0\0\0\x0a8.0\0",
+            b"\xff\xff\x01\0\x0a",
+            b"\x01\0\0\0\xff",
+            b"\0\0\0\0",
+        ] {
             assert_eq!(read(bytes).await.expect_err("garbage").kind, FailureKind::Protocol);
         }
     }

@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// How many bytes one run may read from one peer.
-pub(crate) const READ_LIMIT: u64 = 4 * 1024 * 1024;
+pub(crate) const READ_LIMIT: u64 = 2 * 1024 * 1024;
 
 /// How many first bytes are remembered.
 const FIRST: usize = 64;
