@@ -7,21 +7,19 @@ use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberI
 use crate::cli::{Common, LogFormat};
 
 /// Crates that are only heard when they warn: what they say at `info` is our own work, told twice.
-const QUIET: [&str; 8] = [
+const QUIET: [&str; 7] = [
     "hickory_resolver=warn",
     "hickory_proto=warn",
     "hickory_net=warn",
     "hyper=warn",
     "hyper_util=warn",
-    // It repeats the words of brokers as well, and calls an error whatever ends a connection.
-    "lapin=off",
     "rustls=warn",
     "tokio_postgres=warn",
 ];
 
-/// Never heard, whoever asks: at `trace` it writes the login with its password, and it repeats the words of
+/// Never heard, whoever asks: at `trace` they write the login with its password, and they repeat the words of
 /// servers. What matters of them is in the outcome.
-const SILENT: &str = "async_nats=off";
+const SILENT: [&str; 2] = ["async_nats", "lapin"];
 
 /// Sets logging up for the whole process.
 ///
@@ -49,8 +47,9 @@ fn filter(args: &Common, default: &str) -> Result<EnvFilter, String> {
         (_, _) => "trace",
     };
     let quiet = QUIET.iter().filter(|directive| directive.split('=').next().is_none_or(|name| !level.contains(name)));
-    let wanted = level.split(',').filter(|part| !part.contains("async_nats"));
-    let directives = quiet.copied().chain(wanted).chain([SILENT]).collect::<Vec<_>>().join(",");
+    let wanted = level.split(',').filter(|part| !SILENT.iter().any(|name| part.contains(name)));
+    let silent = SILENT.map(|name| format!("{name}=off"));
+    let directives = quiet.copied().chain(wanted).chain(silent.iter().map(String::as_str)).collect::<Vec<_>>().join(",");
     let known = |part: &str| {
         let word = part.rsplit('=').next().unwrap_or(part).trim();
         word.parse::<tracing_subscriber::filter::LevelFilter>().is_ok()

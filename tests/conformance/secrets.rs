@@ -22,7 +22,6 @@ fn echo(kind: &str) -> Script {
         "clickhouse" | "http" => Script::new().wait_for("\r\n\r\n").say(format!(
             "HTTP/1.1 500 {SENTINEL}\r\nServer: {SENTINEL}\r\nLast-Modified: {SENTINEL}\r\nContent-Length: 19\r\n\r\n{SENTINEL}"
         )),
-        "memcached" => Script::new().wait_for("\r\n").say(format!("CLIENT_ERROR {SENTINEL}\r\n")),
         "mysql" => {
             // an ERR packet instead of the greeting
             let words = [&[0xff, 0x10, 0x04][..], SENTINEL.as_bytes()].concat();
@@ -68,7 +67,7 @@ fn places(entry: &Entry, place: &str) -> Vec<Value> {
     let token = (entry.manual.title == "NATS").then(|| format!("://{SENTINEL}@"));
     for url in [Some(format!("://probe:{SENTINEL}@")), token].into_iter().flatten() {
         let mut keys = base.clone();
-        let plain = keys["url"].as_str().unwrap_or_default().replace("postgres@", "");
+        let plain = keys["url"].as_str().unwrap_or_default().replace("postgres@", "").replace("root@", "");
         keys["url"] = plain.replacen("://", &url, 1).into();
         found.push(keys);
     }
