@@ -22,7 +22,6 @@ fn echo(kind: &str) -> Script {
         "clickhouse" | "http" => Script::new().wait_for("\r\n\r\n").say(format!(
             "HTTP/1.1 500 {SENTINEL}\r\nServer: {SENTINEL}\r\nLast-Modified: {SENTINEL}\r\nContent-Length: 19\r\n\r\n{SENTINEL}"
         )),
-        "memcached" => Script::new().wait_for("\r\n").say(format!("CLIENT_ERROR {SENTINEL}\r\n")),
         "mysql" => {
             // an ERR packet instead of the greeting
             let words = [&[0xff, 0x10, 0x04][..], SENTINEL.as_bytes()].concat();

@@ -62,9 +62,10 @@ impl Builder {
         let port = free_port();
         let socket = folder.path().join("socket");
         let mut launch = Launch::new(program("memcached"), folder.path().join("log"));
-        launch = match self.socket {
-            true => launch.arg("-s").arg(&socket),
-            false => launch.args(["-l", "127.0.0.1", "-U", "0", "-p"]).arg(port.to_string()),
+        launch = if self.socket {
+            launch.arg("-s").arg(&socket)
+        } else {
+            launch.args(["-l", "127.0.0.1", "-U", "0", "-p"]).arg(port.to_string())
         };
         if rustix::process::geteuid().is_root() {
             launch = launch.args(["-u", "root"]);
