@@ -67,7 +67,7 @@ fn places(entry: &Entry, place: &str) -> Vec<Value> {
     let token = (entry.manual.title == "NATS").then(|| format!("://{SENTINEL}@"));
     for url in [Some(format!("://probe:{SENTINEL}@")), token].into_iter().flatten() {
         let mut keys = base.clone();
-        let plain = keys["url"].as_str().unwrap_or_default().replace("postgres@", "");
+        let plain = keys["url"].as_str().unwrap_or_default().replace("postgres@", "").replace("root@", "");
         keys["url"] = plain.replacen("://", &url, 1).into();
         found.push(keys);
     }
