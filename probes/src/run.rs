@@ -119,6 +119,8 @@ pub enum Depth {
     /// Role, replication, quorum, saturation, alarms.
     #[default]
     Deep,
+    /// A canary of our own, written, read and removed: only when asked for.
+    Roundtrip,
 }
 
 /// Whether the session was there already.
@@ -267,6 +269,7 @@ pub struct Run {
     pub(crate) connections: Vec<Connection>,
     pub(crate) single_use: bool,
     pub(crate) certificate_warning: Duration,
+    pub(crate) canary: Arc<str>,
 }
 
 impl Run {
@@ -285,6 +288,7 @@ impl Run {
             connections: Vec::new(),
             single_use: false,
             certificate_warning: Duration::ZERO,
+            canary: Arc::default(),
         }
     }
 
@@ -321,6 +325,19 @@ impl Run {
     #[must_use]
     pub fn question_limit(&self) -> Duration {
         Duration::from_secs(1).min(self.remaining() / 2)
+    }
+
+    /// The name of Probity's own object in a round trip: the same in every run of this probe, so that nothing grows,
+    /// and another one for every other probe. Sixteen hexadecimal digits.
+    #[must_use]
+    pub fn canary(&self) -> &str {
+        &self.canary
+    }
+
+    /// What a round trip writes: sixteen hexadecimal digits that were not written before.
+    #[must_use]
+    pub fn nonce(&self) -> String {
+        format!("{:016x}", fastrand::u64(..))
     }
 
     /// Does one step under the deadline, times it and stamps its failure.

@@ -3,7 +3,12 @@
 //! One run at a time holds the slot. A session that failed is never used again; one that was lost gets
 //! one fresh try inside the same deadline; rejected credentials are not tried again before their time.
 
-use std::{future::pending, sync::Arc, time::Duration};
+use std::{
+    future::pending,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::{FutureExt, future::BoxFuture, future::select_all};
 use tokio::{
@@ -32,6 +37,8 @@ const AUTH_PAUSES: [u64; 5] = [60, 120, 240, 300, 1800];
 pub(crate) struct Asker<B: Backend> {
     backend: B,
     options: Options,
+    /// What its round trips write to.
+    canary: Arc<str>,
     /// Held for a whole run, so that there is never a second one beside it.
     slot: tokio::sync::Mutex<Slot<B::Session>>,
     /// The sockets of the warm session while no run uses it, for whoever waits for its end.
@@ -40,7 +47,9 @@ pub(crate) struct Asker<B: Backend> {
 
 struct Slot<S> {
     warm: Option<Session<S>>,
-    deep: Option<(Instant, Notes)>,
+    /// What was learned by questions that are not asked in every run.
+    deep: Option<Learned>,
+    roundtrip: Option<Learned>,
     rejected: Option<Rejected>,
     /// The files that the last opening read.
     stamps: Vec<Stamp>,
@@ -61,6 +70,19 @@ struct Session<S> {
     connections: Vec<Connection>,
 }
 
+/// What a question that is not asked in every run was answered with.
+struct Learned {
+    at: Instant,
+    notes: Notes,
+}
+
+impl Learned {
+    /// Whether it is asked again: after its time, and at once while a finding stands.
+    fn stands(&self, interval: Duration) -> bool {
+        self.at.elapsed() < interval && self.notes.findings.is_empty()
+    }
+}
+
 /// Credentials that the server refused.
 struct Rejected {
     times: usize,
@@ -74,12 +96,18 @@ impl<S> Slot<S> {
         Self {
             warm: None,
             deep: None,
+            roundtrip: None,
             rejected: None,
             stamps: Vec::new(),
             redactor: Arc::default(),
             leaving: Vec::new(),
             closing: JoinSet::new(),
         }
+    }
+
+    /// What was learned of a server that may be another one now.
+    fn forget(&mut self) {
+        (self.deep, self.roundtrip) = (None, None);
     }
 
     /// One that may still owe us an answer cannot be ended politely.
@@ -113,7 +141,10 @@ impl<S> Session<S> {
 
 impl<B: Backend> Asker<B> {
     pub(crate) fn new(backend: B, options: Options) -> Self {
-        Self { backend, options, slot: tokio::sync::Mutex::new(Slot::new()), idle: watch::Sender::default() }
+        let mut hasher = DefaultHasher::new();
+        (B::KIND, &options.name).hash(&mut hasher);
+        let canary = format!("{:016x}", hasher.finish()).into();
+        Self { backend, options, canary, slot: tokio::sync::Mutex::new(Slot::new()), idle: watch::Sender::default() }
     }
 
     /// A run from its first to its last step. Whatever it leaves in the slot may be used again.
@@ -131,7 +162,7 @@ impl<B: Backend> Asker<B> {
             }
             reconnected = true;
             // Another server may answer now.
-            slot.deep = None;
+            slot.forget();
         }
         self.mind_rejection(run, slot).await?;
         let mut session = self.open(run, slot).await?;
@@ -249,27 +280,43 @@ impl<B: Backend> Asker<B> {
         if self.options.depth < Depth::Deep {
             return Ok(Depth::Query);
         }
-        let standing = match &slot.deep {
-            Some((at, notes)) if at.elapsed() < self.options.deep_interval && notes.findings.is_empty() => Some(notes),
-            _ => None,
-        };
-        if let Some(notes) = standing {
-            run.notes.absorb(notes);
+        if let Some(learned) = slot.deep.as_ref().filter(|learned| learned.stands(self.options.deep_interval)) {
+            run.notes.absorb(&learned.notes);
+        } else {
+            slot.deep = Some(self.learn(Phase::Deep, session, run).await?);
+        }
+        if self.options.depth < Depth::Roundtrip {
             return Ok(Depth::Deep);
         }
+        if let Some(learned) = slot.roundtrip.as_ref().filter(|learned| learned.stands(self.options.roundtrip_interval)) {
+            run.notes.absorb(&learned.notes);
+        } else {
+            slot.roundtrip = Some(self.learn(Phase::Roundtrip, session, run).await?);
+        }
+        Ok(Depth::Roundtrip)
+    }
+
+    /// Asks what is not asked in every run.
+    async fn learn(&self, phase: Phase, session: &mut Session<B::Session>, run: &mut Run) -> Result<Learned, Failure> {
         let before = std::mem::take(&mut run.notes);
-        run.enter(Phase::Deep);
-        let answer = timeout_at(run.deadline(), self.backend.examine(&mut session.inner, run)).await;
-        let examined = run.settle(Phase::Deep, answer);
-        let mut deep = std::mem::replace(&mut run.notes, before);
-        match examined {
+        run.enter(phase);
+        let deadline = run.deadline();
+        let question = async {
+            match phase {
+                Phase::Roundtrip => self.backend.roundtrip(&mut session.inner, run).await,
+                _ => self.backend.examine(&mut session.inner, run).await,
+            }
+        };
+        let answer = timeout_at(deadline, question).await;
+        let answer = run.settle(phase, answer);
+        let mut notes = std::mem::replace(&mut run.notes, before);
+        match answer {
             Ok(()) => {}
-            Err(failure) if failure.kind == FailureKind::Permission => deep.missing.push("deep".into()),
+            Err(failure) if phase == Phase::Deep && failure.kind == FailureKind::Permission => notes.missing.push("deep".into()),
             Err(failure) => return Err(failure),
         }
-        run.notes.absorb(&deep);
-        slot.deep = Some((Instant::now(), deep));
-        Ok(Depth::Deep)
+        run.notes.absorb(&notes);
+        Ok(Learned { at: Instant::now(), notes })
     }
 
     async fn backend_dial(&self, run: &mut Run) -> Result<(), Failure> {
@@ -403,6 +450,7 @@ impl<B: Backend> Probe for Asker<B> {
         run.speaks = B::SPEAKS;
         run.greets = B::GREETS;
         run.certificate_warning = self.options.certificate;
+        run.canary = Arc::clone(&self.canary);
         run
     }
 
@@ -415,7 +463,7 @@ impl<B: Backend> Probe for Asker<B> {
             run.seen().redactor = Arc::clone(&slot.redactor);
             let result = self.go(&mut run, &mut slot).await;
             if let Err(failure) = &result {
-                slot.deep = None;
+                slot.forget();
                 if Self::rejects(failure, &run) {
                     slot.mind(failure);
                 }
