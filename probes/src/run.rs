@@ -340,6 +340,14 @@ impl Run {
         format!("{:016x}", fastrand::u64(..))
     }
 
+    /// Holds what a round trip has read against what it had written.
+    pub fn compare(&mut self, written: &str, read: Option<&str>) {
+        if read != Some(written) {
+            let read = read.map_or_else(|| "nothing".into(), |read| self.redactor().clean(read));
+            self.finding(Finding::unhealthy("roundtrip_lost", read));
+        }
+    }
+
     /// Does one step under the deadline, times it and stamps its failure.
     ///
     /// # Errors
