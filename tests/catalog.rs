@@ -342,6 +342,18 @@ fn a_key_that_cannot_be_asked_for_is_shown_where_it_is() {
     assert_eq!((place.as_str(), sentence.as_str()), ("5:20", "no more than 4096 bytes of a value are read"));
 }
 
+#[test]
+#[cfg(feature = "memcached")]
+fn a_key_that_memcached_cannot_have_is_shown_where_it_is() {
+    let entry = "[dependencies.a]\nbackend = \"memcached\"\nurl = \"memcached://a\"\n";
+    for key in ["two words", "a\\r\\nflush_all", &"k".repeat(251)] {
+        let (place, sentence) = shown_at(&format!("{entry}query = \"{key}\"\n"));
+        assert_eq!((place.as_str(), sentence.as_str()), ("4:9", "a key has up to 250 bytes, none of them a space or control"));
+    }
+    let (place, sentence) = shown_at(&format!("{entry}query = \"key\"\nexpect = {{ rows = 2 }}\n"));
+    assert_eq!((place.as_str(), sentence.as_str()), ("5:19", "`expect.rows` must be between 0 and 1"));
+}
+
 /// The only mistake of a catalog: where it is, and its sentence.
 #[track_caller]
 fn shown_at(text: &str) -> (String, String) {
