@@ -451,7 +451,7 @@ static MANUAL: Manual = Manual {
         LevelRow { level: "handshake", question: "`INFO`, TLS, `CONNECT`, `PING`", privilege: "a user" },
         LevelRow { level: "query", question: "`PING`, answered by `PONG`", privilege: "a user" },
         LevelRow { level: "deep", question: "`$JS.API.INFO`; with `monitor` also `/varz` and `/jsz`", privilege: "publish `$JS.API.INFO`, subscribe `_INBOX.>`" },
-        LevelRow { level: "roundtrip", question: "a message to ourselves on `_PROBITY.…`, which nobody else hears", privilege: "publish and subscribe `_PROBITY.>`" },
+        LevelRow { level: "roundtrip", question: "a message to ourselves on `_PROBITY.…`; a stream of `>` would keep it", privilege: "publish and subscribe `_PROBITY.>`" },
     ],
     facts: &[
         FactRow { name: "server_name", metric: false, meaning: "Name of the server." },
