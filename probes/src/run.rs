@@ -222,9 +222,15 @@ pub(crate) struct Notes {
 }
 
 impl Notes {
+    /// Takes over what another part has noted. What is known already, and as bad, need not be said again.
     pub(crate) fn absorb(&mut self, other: &Self) {
         self.facts.extend(other.facts.clone());
-        self.findings.extend(other.findings.iter().cloned());
+        let is_news = |finding: &&Finding| {
+            let mut known = self.findings.iter();
+            !known.any(|known| known.code == finding.code && known.severity >= finding.severity)
+        };
+        let news: Vec<_> = other.findings.iter().filter(is_news).cloned().collect();
+        self.findings.extend(news);
         self.missing.extend(other.missing.iter().cloned());
     }
 }
@@ -270,6 +276,7 @@ pub struct Run {
     pub(crate) single_use: bool,
     pub(crate) certificate_warning: Duration,
     pub(crate) canary: Arc<str>,
+    pub(crate) depth: Depth,
 }
 
 impl Run {
@@ -289,6 +296,7 @@ impl Run {
             single_use: false,
             certificate_warning: Duration::ZERO,
             canary: Arc::default(),
+            depth: Depth::default(),
         }
     }
 
@@ -325,6 +333,12 @@ impl Run {
     #[must_use]
     pub fn question_limit(&self) -> Duration {
         Duration::from_secs(1).min(self.remaining() / 2)
+    }
+
+    /// How far it goes, for sessions that need more to go further.
+    #[must_use]
+    pub fn depth(&self) -> Depth {
+        self.depth
     }
 
     /// The name of Probity's own object in a round trip: the same in every run of this probe, so that nothing grows,
