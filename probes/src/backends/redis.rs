@@ -104,6 +104,9 @@ const FULL: f64 = 0.98;
 /// After so long the server forgets a canary whose probe has died.
 const CANARY_MILLISECONDS: u64 = 30_000;
 
+/// How many slots are tried in a cluster for one that belongs to the node that is asked.
+const SLOTS_TRIED: u32 = 64;
+
 /// Asks a Redis or Valkey server.
 pub struct Redis {
     target: Target,
@@ -121,6 +124,8 @@ pub struct RedisSession {
     /// Servers before 7 take one section of `INFO` at a time.
     sections: bool,
     rejected_connections: Option<i64>,
+    /// What brings a canary into a slot of this node, where it is one of a cluster.
+    slot: u32,
 }
 
 impl Backend for Redis {
@@ -169,8 +174,13 @@ degraded = { memory = 0.9 }
             .phase(Phase::Auth, async {
                 let (connection, driver) =
                     MultiplexedConnection::new_with_config(&bare, stream, patience).await.map_err(|error| failure(&error))?;
-                let mut session =
-                    RedisSession { connection, _driver: Background::spawn(driver), sections: false, rejected_connections: None };
+                let mut session = RedisSession {
+                    connection,
+                    _driver: Background::spawn(driver),
+                    sections: false,
+                    rejected_connections: None,
+                    slot: 0,
+                };
                 if let Some(login) = &login {
                     session.ask::<()>(login).await?;
                 }
@@ -234,10 +244,17 @@ degraded = { memory = 0.9 }
 
     async fn roundtrip(&self, session: &mut RedisSession, run: &mut Run) -> Result<(), Failure> {
         let nonce = run.nonce();
-        // A key of this round trip alone, because `--check` beside an agent has the same canary; what lies between the
-        // braces decides on its slot in a cluster.
-        let key = format!("probity:canary:{{{}}}:{nonce}", run.canary());
-        session.ask::<()>(redis::cmd("SET").arg(&key).arg(&nonce).arg("PX").arg(CANARY_MILLISECONDS)).await?;
+        let mut tries = 0;
+        let key = loop {
+            // A key of this round trip alone, because `--check` beside an agent has the same canary; what lies between
+            // the braces decides on its slot in a cluster.
+            let key = format!("probity:canary:{{{}.{}}}:{nonce}", run.canary(), session.slot);
+            match session.ask::<()>(redis::cmd("SET").arg(&key).arg(&nonce).arg("PX").arg(CANARY_MILLISECONDS)).await {
+                Err(elsewhere) if elsewhere.code.as_deref() == Some("MOVED") && tries < SLOTS_TRIED => session.slot += 1,
+                written => break written.map(|()| key)?,
+            }
+            tries += 1;
+        };
         let read: Option<String> = session.ask(redis::cmd("GET").arg(&key)).await?;
         session.ask::<()>(redis::cmd("DEL").arg(&key)).await?;
         run.compare(&nonce, read.as_deref());
@@ -519,7 +536,7 @@ static MANUAL: Manual = Manual {
         CodeRow { code: "READONLY", kind: FailureKind::NotReady, message: "the server is a replica and takes no writes", remedy: "Point the entry at the primary." },
         CodeRow { code: "OOM", kind: FailureKind::Overload, message: "the server has reached its memory limit", remedy: "" },
         CodeRow { code: "ERR max number of clients*", kind: FailureKind::Overload, message: "the server has reached its limit of clients", remedy: "Look for clients that leak connections, or raise `maxclients`." },
-        CodeRow { code: "MOVED", kind: FailureKind::Config, message: "the target is a node of a cluster and sends us elsewhere", remedy: "" },
+        CodeRow { code: "MOVED", kind: FailureKind::Config, message: "the target is a node of a cluster and sends us elsewhere", remedy: "Ask the node that has the key; a replica has none to write to." },
         CodeRow { code: "ERR DB index is out of range*", kind: FailureKind::Config, message: "the server has no database of this number", remedy: "Correct the path of the URL." },
         CodeRow { code: "ERR invalid DB index*", kind: FailureKind::Config, message: "the server has no database of this number", remedy: "Correct the path of the URL." },
         CodeRow { code: "ERR SELECT is not allowed in cluster mode*", kind: FailureKind::Config, message: "a cluster has only database 0", remedy: "Remove the database from the URL." },

@@ -19,7 +19,7 @@ states! { "memcached":
 }
 
 /// The keys that ask for a key.
-fn asking(key: &str, expect: Json) -> Json {
+fn asking(key: &str, expect: &Json) -> Json {
     json!({ "query": key, "expect": expect })
 }
 
@@ -31,21 +31,21 @@ fn a_value_is_right_wrong_or_missing_and_grows_no_younger() {
     let server = Memcached::start();
     let mut client = server.connect().expect("it answers");
     client.ask("set switch 0 0 4\r\nopen\r\n").expect("it answers");
-    let warm = probe(&server, asking("switch", json!({ "value": "open", "rows": 1 })));
+    let warm = probe(&server, asking("switch", &json!({ "value": "open", "rows": 1 })));
     for _ in 0..5 {
         check(&RIGHT, &warm.run());
     }
-    let outcome = expect(&OTHER, &server, asking("switch", json!({ "value": "shut" })));
+    let outcome = expect(&OTHER, &server, asking("switch", &json!({ "value": "shut" })));
     assert_eq!(outcome.findings[0].observed.to_string(), "open");
-    expect(&UNWANTED, &server, asking("switch", json!({ "rows": 0 })));
+    expect(&UNWANTED, &server, asking("switch", &json!({ "rows": 0 })));
     // Never read, as far as its place in the line for eviction is concerned.
     assert_eq!(client.ask("mg switch h\r\n").expect("it answers"), "HD h0");
     client.ask("delete switch\r\n").expect("it answers");
     let outcome = warm.run();
     check(&GONE, &outcome);
     assert!(outcome.findings.iter().any(|finding| finding.observed.to_string() == "nothing"), "{outcome:#?}");
-    expect(&RIGHT, &server, asking("switch", json!({ "rows": 0 })));
-    expect(&RIGHT, &server, asking("switch", json!({})));
+    expect(&RIGHT, &server, asking("switch", &json!({ "rows": 0 })));
+    expect(&RIGHT, &server, asking("switch", &json!({})));
 }
 
 #[test]
@@ -57,11 +57,11 @@ fn a_long_value_is_not_fetched() {
     let mut client = server.connect().expect("it answers");
     client.ask(&format!("set long 0 0 1000000\r\n{}\r\n", "x".repeat(1_000_000))).expect("it answers");
     let before = server.stat("bytes_written");
-    let outcome = expect(&LONG, &server, asking("long", json!({ "value": "short", "rows": 1 })));
+    let outcome = expect(&LONG, &server, asking("long", &json!({ "value": "short", "rows": 1 })));
     assert_eq!(outcome.findings[0].observed.to_string(), "(1000000 bytes)");
     assert!(server.stat("bytes_written") - before < 20_000);
     client.ask(&format!("set longest 0 0 4096\r\n{}\r\n", "x".repeat(4096))).expect("it answers");
-    expect(&RIGHT, &server, asking("longest", json!({ "value": "x".repeat(4096) })));
+    expect(&RIGHT, &server, asking("longest", &json!({ "value": "x".repeat(4096) })));
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn a_server_that_knows_only_get_is_asked_so() {
     let script = script.expect("get switch\r\n").say("VALUE switch 0 4\r\nopen\r\nEND\r\n").expect("stats\r\n").say("END\r\n");
     let script = script.expect("stats settings\r\n").say("END\r\n");
     let peer = Peer::start([script.expect("get switch\r\n").say("END\r\n")]);
-    let probe = Asked::new("memcached", entry(peer.addr(), asking("switch", json!({ "value": "open" }))));
+    let probe = Asked::new("memcached", entry(peer.addr(), asking("switch", &json!({ "value": "open" }))));
     check(&OLD, &probe.run());
     check(&GONE, &probe.run());
     assert_eq!(peer.mistakes(), Vec::<String>::new());

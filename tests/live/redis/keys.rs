@@ -19,11 +19,12 @@ states! { "redis":
     LONG = "a value of 50 MB where a short one is expected", "the same" => Expected::unfit("unexpected_value");
     FORBIDDEN = "a key that the user may not read", "query, and an ACL without it" => Expected::fails(FailureKind::Permission);
     UNSAVED = "cannot persist, and a key is looked up", "BGSAVE into /proc, query" => Expected::degraded("persistence_blocks_writes");
-    ELSEWHERE = "a key of a cluster that is down", "query on a node without a cluster" => Expected::fails(FailureKind::NotReady);
+    ELSEWHERE = "a key that another node of a cluster has", "query on one of three nodes" => Expected::fails(FailureKind::Config);
+    NOWHERE = "a key of a cluster that is down", "query on a node without a cluster" => Expected::fails(FailureKind::NotReady);
 }
 
 /// The keys that ask for a key.
-fn asking(key: &str, expect: Json) -> Json {
+fn asking(key: &str, expect: &Json) -> Json {
     json!({ "query": key, "expect": expect })
 }
 
@@ -40,22 +41,22 @@ fn a_value_is_right_wrong_or_missing() {
     }
     let server = Redis::start();
     server.command(&["SET", "switch", "open"]);
-    let outcome = expect(&RIGHT, &server, asking("switch", json!({ "value": "open", "rows": 1 })));
+    let outcome = expect(&RIGHT, &server, asking("switch", &json!({ "value": "open", "rows": 1 })));
     let phases: Vec<_> = outcome.phases.iter().map(|(phase, _)| phase).collect();
     assert_eq!(phases, [Phase::Connect, Phase::Auth, Phase::Query, Phase::Deep]);
-    let outcome = expect(&OTHER, &server, asking("switch", json!({ "value": "shut" })));
+    let outcome = expect(&OTHER, &server, asking("switch", &json!({ "value": "shut" })));
     assert_eq!((observed(&outcome).as_str(), outcome.findings[0].threshold.clone()), ("open", Some("shut".into())));
-    let warm = probe(&server, asking("switch", json!({ "value": "open" })));
+    let warm = probe(&server, asking("switch", &json!({ "value": "open" })));
     check(&RIGHT, &warm.run());
     server.command(&["DEL", "switch"]);
     let outcome = warm.run();
     check(&GONE, &outcome);
     assert_eq!(observed(&outcome), "nothing");
-    expect(&RIGHT, &server, asking("switch", json!({ "rows": 0 })));
+    expect(&RIGHT, &server, asking("switch", &json!({ "rows": 0 })));
     server.command(&["SET", "switch", "3"]);
-    expect(&RIGHT, &server, asking("switch", json!({ "value": 3 })));
-    expect(&UNWANTED, &server, asking("switch", json!({ "rows": 0 })));
-    expect(&RIGHT, &server, asking("switch", json!({})));
+    expect(&RIGHT, &server, asking("switch", &json!({ "value": 3 })));
+    expect(&UNWANTED, &server, asking("switch", &json!({ "rows": 0 })));
+    expect(&RIGHT, &server, asking("switch", &json!({})));
 }
 
 #[test]
@@ -76,10 +77,10 @@ fn every_type_has_rows() {
         server.command(fill);
     }
     for key in ["list", "set", "zset", "hash", "stream"] {
-        expect(&RIGHT, &server, asking(key, json!({ "rows": 3, "value": format!("({key})") })));
-        assert_eq!(observed(&expect(&FEW, &server, asking(key, json!({ "rows": 4 })))), "3");
+        expect(&RIGHT, &server, asking(key, &json!({ "rows": 3, "value": format!("({key})") })));
+        assert_eq!(observed(&expect(&FEW, &server, asking(key, &json!({ "rows": 4 })))), "3");
     }
-    assert_eq!(observed(&expect(&NO_STRING, &server, asking("list", json!({ "value": "a" })))), "(list)");
+    assert_eq!(observed(&expect(&NO_STRING, &server, asking("list", &json!({ "value": "a" })))), "(list)");
 }
 
 #[test]
@@ -95,12 +96,12 @@ fn a_long_value_is_not_fetched() {
         sent.and_then(|sent| sent.trim().parse::<u64>().ok()).expect("INFO has it")
     };
     let before = sent();
-    expect(&LONG, &server, asking("long", json!({ "value": "short", "rows": 1 })));
+    expect(&LONG, &server, asking("long", &json!({ "value": "short", "rows": 1 })));
     assert!(sent() - before < 50_000, "{} bytes", sent() - before);
     server.command(&["SET", "longest", &"x".repeat(4096)]);
-    expect(&RIGHT, &server, asking("longest", json!({ "value": "x".repeat(4096) })));
+    expect(&RIGHT, &server, asking("longest", &json!({ "value": "x".repeat(4096) })));
     server.command(&["APPEND", "longest", "x"]);
-    expect(&LONG, &server, asking("longest", json!({ "value": "x".repeat(4096) })));
+    expect(&LONG, &server, asking("longest", &json!({ "value": "x".repeat(4096) })));
 }
 
 #[test]
@@ -123,7 +124,20 @@ fn ping_is_asked_beside_a_key() {
         return;
     }
     let server = redis::misconfigured();
-    expect(&UNSAVED, &server, asking("key", json!({ "value": "value" })));
-    let outcome = expect(&ELSEWHERE, &redis::cluster_down(), asking("key", json!({})));
+    expect(&UNSAVED, &server, asking("key", &json!({ "value": "value" })));
+    let outcome = expect(&NOWHERE, &redis::cluster_down(), asking("key", &json!({})));
     assert_eq!(code(&outcome), Some("CLUSTERDOWN"));
+}
+
+#[test]
+fn a_key_of_a_cluster_is_on_one_of_its_nodes() {
+    if !require("redis") {
+        return;
+    }
+    let nodes = super::cluster::cluster();
+    // Slot 11412, of the third.
+    for (node, state) in nodes.iter().zip([&ELSEWHERE, &ELSEWHERE, &RIGHT]) {
+        let outcome = expect(state, node, asking("switch", &json!({ "rows": 0 })));
+        assert_eq!(code(&outcome), outcome.failure.is_some().then_some("MOVED"));
+    }
 }

@@ -21,6 +21,7 @@ states! { "redis":
     ALONE = "a round trip with too few replicas", "min-replicas-to-write 1 without a replica" => Expected::fails(FailureKind::NotReady);
     UNSAVED = "a round trip where nothing can be persisted", "BGSAVE into /proc" => Expected::fails(FailureKind::NotReady);
     NO_CLUSTER = "a round trip in a cluster that is down", "a node without a cluster" => Expected::fails(FailureKind::NotReady);
+    CLUSTERED = "a round trip to a node of a cluster", "three nodes with all slots" => Expected::HEALTHY;
     FORBIDDEN = "a round trip of a user who may not write", "an ACL without SET" => Expected::fails(FailureKind::Permission);
     STUCK = "a round trip of a user who may not remove", "an ACL without DEL" => Expected::fails(FailureKind::Permission);
     FORGOTTEN = "what was written is gone", "a peer that forgets" => Expected::unfit("roundtrip_lost");
@@ -99,6 +100,20 @@ fn whoever_cannot_write_says_why() {
         (&NO_CLUSTER, &redis::cluster_down(), "CLUSTERDOWN"),
     ] {
         refused(state, server, json!({}), refusal);
+    }
+}
+
+#[test]
+fn every_node_of_a_cluster_takes_a_round_trip() {
+    if !require("redis") {
+        return;
+    }
+    for node in &super::cluster::cluster() {
+        let probe = writer(node, json!({}));
+        for _ in 0..3 {
+            check(&CLUSTERED, &probe.run());
+        }
+        assert_eq!(node.command(&["DBSIZE"]), "0");
     }
 }
 
