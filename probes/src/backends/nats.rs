@@ -237,8 +237,8 @@ url = "nats://localhost:4222"
     async fn roundtrip(&self, session: &mut NatsSession, run: &mut Run) -> Result<(), Failure> {
         let (subject, nonce) = (format!("_PROBITY.{}", run.canary()), run.nonce());
         let arrived = tokio::select! {
-            arrived = timeout(run.question_limit(), echo(&session.client, subject, &nonce)) => arrived == Ok(true),
-            refusal = session.link.refused() => return Err(Failure::server(refusal.clone(), refusal)),
+            arrived = timeout(run.question_limit(), echo(&session.client, &subject, &nonce)) => arrived == Ok(true),
+            refusal = refused(&session.link, &subject) => return Err(Failure::server(refusal.clone(), refusal)),
         };
         // Whoever still answers has dropped it; a server that hangs or is gone has not.
         if !arrived {
@@ -423,9 +423,9 @@ impl Nats {
 }
 
 /// Publishes to ourselves. False when the library gave up on the connection.
-async fn echo(client: &Client, subject: String, nonce: &str) -> bool {
-    let Ok(mut messages) = client.subscribe(subject.clone()).await else { return false };
-    if client.publish(subject, nonce.to_owned().into()).await.is_err() {
+async fn echo(client: &Client, subject: &str, nonce: &str) -> bool {
+    let Ok(mut messages) = client.subscribe(subject.to_owned()).await else { return false };
+    if client.publish(subject.to_owned(), nonce.to_owned().into()).await.is_err() {
         return false;
     }
     while let Some(message) = messages.next().await {
@@ -435,6 +435,16 @@ async fn echo(client: &Client, subject: String, nonce: &str) -> bool {
         }
     }
     false
+}
+
+/// Waits until the server refuses this subject; it names it, and may still owe us the refusal of another one.
+async fn refused(link: &Link, subject: &str) -> String {
+    loop {
+        let words = link.refused().await;
+        if words.contains(subject) {
+            return words;
+        }
+    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a share is not exact")]

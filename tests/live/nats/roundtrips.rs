@@ -89,8 +89,11 @@ fn permissions_are_needed_both_ways() {
         assert!(code(&outcome).is_some_and(|code| code.starts_with("Permissions Violation for ")), "{outcome:#?}");
         assert_eq!(outcome.failure.and_then(|failure| failure.phase), Some(Phase::Roundtrip));
     }
-    let server = Nats::builder().user_with("publish: \"_PROBITY.>\", subscribe: \"_PROBITY.>\"").start();
-    check(&LEAST, &writer(server.addr(), keys()).run());
+    // The refusals of `$JS.API.INFO` and its inbox are no refusals of this.
+    let server = Nats::builder().jetstream().user_with("publish: \"_PROBITY.>\", subscribe: \"_PROBITY.>\"").start();
+    let outcome = writer(server.addr(), keys()).run();
+    check(&LEAST, &outcome);
+    assert_eq!(outcome.missing, ["$JS.API.INFO"]);
 }
 
 #[test]
