@@ -437,7 +437,6 @@ static MANUAL: Manual = Manual {
         FindingRow { code: "session_taken_over", meaning: "Another client connected with our client id and threw us out (observed: the id): degraded.", remedy: "Give each replica a `client_id` of its own, or leave it out: then it is random." },
         FindingRow { code: "protocol_violation", meaning: "The broker claims a session of ours although a clean one was asked for: degraded.", remedy: "Report it to the broker's makers." },
         FindingRow { code: "dropped_messages", meaning: "More messages were dropped since the deep question before than `degraded.dropped_messages`: degraded.", remedy: "Look for subscribers that are too slow or away, and at the broker's queue limits." },
-        FindingRow { code: "roundtrip_lost", meaning: "The message of a round trip did not come back within a second: unhealthy.", remedy: "Look at the broker's access list first: it may drop silently what we may not read, and in 3.1.1 what we may not write, on `probity/#`. Then at its queues and limits." },
     ],
     codes: &[
         CodeRow { code: "1", kind: FailureKind::Protocol, message: "the broker does not know this version of MQTT", remedy: "Leave `version` out, or use another one." },
