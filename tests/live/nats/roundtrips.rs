@@ -62,6 +62,23 @@ fn round_trips_leave_nothing_behind() {
     assert_eq!((outcome.reconnected, outcome.session), (true, Some(SessionKind::Fresh)));
 }
 
+/// As `--check` beside an agent: both have the same canary.
+#[test]
+fn probes_of_one_name_do_not_disturb_each_other() {
+    if !require("nats") {
+        return;
+    }
+    let server = Nats::builder().start();
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let probe = writer(server.addr(), json!({}));
+                (0..50).for_each(|_| check(&WELL, &probe.run()));
+            });
+        }
+    });
+}
+
 #[test]
 fn nothing_is_published_unless_it_is_asked_for() {
     if !require("nats") {
