@@ -11,8 +11,13 @@ mod postgres;
 mod rabbitmq;
 mod redis;
 mod tls;
+pub(crate) mod truth;
 
 use crate::support::truth::State;
+
+/// Every backend, in the order of the alphabet.
+pub(crate) const BACKENDS: [&str; 9] =
+    ["clickhouse", "http", "memcached", "mqtt", "mysql", "nats", "postgres", "rabbitmq", "redis"];
 
 /// Every state that is made and decided here: the rows of the truth table.
 pub(crate) fn states() -> Vec<State> {

@@ -23,22 +23,20 @@ const NO_CA: (&str, &str) = ("a CA file that is not there", "tls.ca names a file
 
 /// What is true of each certificate, for the truth table.
 pub(crate) fn states() -> impl Iterator<Item = State> {
-    ["clickhouse", "http", "memcached", "mqtt", "mysql", "nats", "postgres", "rabbitmq", "redis"].into_iter().flat_map(
-        |backend| {
-            [
-                (GOOD, Expected::HEALTHY),
-                (UNTRUSTED, Expected::fails(FailureKind::Tls)),
-                (HOSTNAME, Expected::fails(FailureKind::Tls)),
-                (RENAMED, Expected::HEALTHY),
-                (EXPIRED, Expected::fails(FailureKind::Tls)),
-                (EARLY, Expected::fails(FailureKind::Tls)),
-                (ENDING, Expected::degraded("certificate_expiring")),
-                (INSECURE, Expected::HEALTHY),
-                (NO_CA, Expected::fails(FailureKind::Config)),
-            ]
-            .map(|((state, made), expected)| State::new(backend, state, made, expected))
-        },
-    )
+    super::BACKENDS.into_iter().flat_map(|backend| {
+        [
+            (GOOD, Expected::HEALTHY),
+            (UNTRUSTED, Expected::fails(FailureKind::Tls)),
+            (HOSTNAME, Expected::fails(FailureKind::Tls)),
+            (RENAMED, Expected::HEALTHY),
+            (EXPIRED, Expected::fails(FailureKind::Tls)),
+            (EARLY, Expected::fails(FailureKind::Tls)),
+            (ENDING, Expected::degraded("certificate_expiring")),
+            (INSECURE, Expected::HEALTHY),
+            (NO_CA, Expected::fails(FailureKind::Config)),
+        ]
+        .map(|((state, made), expected)| State::new(backend, state, made, expected))
+    })
 }
 
 /// How a backend's server with a certificate is had.
