@@ -421,7 +421,8 @@ impl Run {
                 *failure = Failure::new(FailureKind::Overload, "the server closed the connection before its greeting")
                     .with_remedy("It may have reached its connection limit; otherwise read its log.");
             }
-            Phase::Connect | Phase::Auth if silent => {
+            // Where nobody logs in, the question comes first.
+            Phase::Connect | Phase::Auth | Phase::Query if silent => {
                 failure.message = "the server closed the connection without a word".into();
                 failure.remedy = "The port may expect TLS or another protocol, or the server refuses this machine.".into();
             }

@@ -1,5 +1,6 @@
 //! Real servers, well and sick: started here, on free ports, in private folders.
 
+pub(crate) mod acceptance;
 mod clickhouse;
 mod faults;
 mod http;

@@ -1,0 +1,3 @@
+//! What every backend must do, checked once for all of them.
+
+pub(crate) mod strangers;
