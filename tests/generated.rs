@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::live::truth;
+use crate::live::{acceptance, truth};
 use crate::support::truth::record;
 
 /// What opens a page that is generated here.
@@ -15,6 +15,7 @@ pub(crate) const NOTE: &str = "<!-- Generated from the tests by `PROBITY_UPDATE=
 /// The pages that the program makes of itself, and those that the tests make of what they saw.
 fn pages() -> Vec<probity::reference::Page> {
     let mut pages = probity::reference::pages();
+    pages.push(("conformance.md".into(), acceptance::page()));
     pages.push(("truth.json".into(), record::render(&truth::pruned())));
     pages.push(("truth.md".into(), truth::page()));
     pages

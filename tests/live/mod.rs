@@ -11,6 +11,7 @@ mod nats;
 mod postgres;
 mod rabbitmq;
 mod redis;
+mod sessions;
 mod tls;
 pub(crate) mod truth;
 
@@ -38,6 +39,7 @@ pub(crate) fn states() -> Vec<State> {
     .flatten()
     .copied()
     .chain(faults::states())
+    .chain(sessions::states())
     .chain(tls::states())
     .collect()
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use probity_probes::{FailureKind, FaultDomain, Status};
 
-use super::{BACKENDS, faults, states, tls};
+use super::{BACKENDS, faults, sessions, states, tls};
 use crate::support::truth::record::{self, Seen};
 use crate::support::truth::{Expected, State};
 
@@ -16,16 +16,18 @@ const INTRO: &str = "\
 
 What Probity says of the servers that it asks, row by row. Each row is a state that a test makes: it starts the server, \
 brings it into that state, asks it with the code that the agent runs, and holds the answer against the row. The server is \
-a real one in all but the few rows that say `a peer`: what nobody can make a server do on demand is played.
+a real one; where none can be made to do it on demand, the row says `a peer`.
 
-- **must be** is the row: the status, the kind of failure or the finding, and the fault domain, which is who has to act. A run that says \
-anything else, or says it later than **within**, is a failed test; a row that no test looks at does not compile.
-- **got** is what was last seen, with the server's own code where it has one, and how long the run took. Runs have a \
-deadline of 3 s, those that must meet it mostly one of 1 s.
+- **must be** is the row: the status, the kind of failure or the finding; **fault domain** is who has to act. A run that \
+says anything else, or says it later than **within**, is a failed test. So is a row that was never seen, and one that no \
+test looks at does not compile.
+- **got** is what was last seen, with the server's own code where it has one, and **after** is how long that run took. Runs \
+have a deadline of 3 s, those that must meet it mostly one of 1 s.
 
 `make test` checks every row again. `PROBITY_UPDATE=1 cargo test --test it live` records what is seen in `truth.json`, and \
 `PROBITY_UPDATE=1 cargo test --test it generated` makes this page of the rows and the record. The words are those of \
-[the backends](backends/README.md).
+[the backends](backends/README.md). What is asked of every backend alike is in \
+[the conformance matrix](conformance.md).
 ";
 
 /// The record without what is no row (any more), in the order of the rows.
@@ -62,12 +64,13 @@ fn agrees(state: &State, seen: &Seen) -> bool {
 pub(crate) fn page() -> String {
     let seen = pruned();
     let mut page = format!("{}{INTRO}\n{}\n{}", crate::generated::NOTE, summary(&seen), coverage());
-    let _ = write!(
-        page,
-        "\n## A bad network\n\nA proxy between Probity and each of the servers.\n\n{}",
-        matrix(faults::states(), &seen)
-    );
-    let _ = write!(page, "\n## Certificates\n\nEach of the servers with TLS.\n\n{}", matrix(tls::states(), &seen));
+    for (title, words, rows) in [
+        ("The end of a session", "Each of the servers alone.", sessions::states().collect()),
+        ("A bad network", "A proxy between Probity and each of the servers.", faults::states().collect::<Vec<_>>()),
+        ("Certificates", "Each of the servers with TLS.", tls::states().collect()),
+    ] {
+        let _ = write!(page, "\n## {title}\n\n{words}\n\n{}", matrix(&rows, &seen));
+    }
     for backend in BACKENDS {
         let _ =
             write!(page, "\n## {}\n\n[`{backend}`](backends/{backend}.md), here {}.\n", title(backend), server(backend, &seen));
@@ -101,8 +104,7 @@ fn row(page: &mut String, state: &State, seen: Option<&Seen>) {
 }
 
 /// One line for what is the same for every backend.
-fn matrix(states: impl Iterator<Item = State>, seen: &[Seen]) -> String {
-    let states: Vec<_> = states.collect();
+fn matrix(states: &[State], seen: &[Seen]) -> String {
     let mut table =
         format!("| state | how it is made | must be | {} |\n| --- | --- | --- |{}\n", BACKENDS.join(" | "), " ---: |".repeat(9));
     let mut told = BTreeSet::new();

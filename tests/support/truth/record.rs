@@ -69,7 +69,10 @@ pub(crate) fn path() -> PathBuf {
 
 /// All of it.
 pub(crate) fn load() -> Vec<Seen> {
-    let text = fs::read_to_string(path()).unwrap_or_else(|_| "[]".to_owned());
+    let text = fs::read_to_string(path()).unwrap_or_default();
+    if text.is_empty() {
+        return Vec::new();
+    }
     serde_json::from_str(&text).expect("the record is what it was when it was written")
 }
 
@@ -91,7 +94,7 @@ pub(super) fn note(state: &State, outcome: &Outcome) {
     }
     ours.insert(key(&seen), seen);
     // Some tests run in a process of their own.
-    let lock = File::create(std::env::temp_dir().join("probity-truth.lock")).expect("a lock can be made");
+    let lock = File::options().append(true).create(true).open(path()).expect("the record can be written");
     lock.lock().expect("the other process lets it go");
     let mut all: BTreeMap<_, _> = load().into_iter().map(|seen| (key(&seen), seen)).collect();
     all.extend(ours.clone());
