@@ -92,39 +92,32 @@ fn mistake(kind: &str, (peer, name): (&str, &str), meeting: Meeting) -> Option<S
 fn is_so(meeting: Meeting, name: &str, said: bool, outcome: &Outcome) -> bool {
     let failure = outcome.failure.as_ref();
     let kind = failure.map(|failure| failure.kind);
+    let hinted = failure.is_some_and(|failure| failure.remedy.contains("another protocol"));
     match meeting {
         Meeting::Same => said && !matches!(kind, Some(FailureKind::Protocol | FailureKind::Timeout)),
         Meeting::Named => {
             said && kind == Some(FailureKind::Protocol) && failure.is_some_and(|failure| failure.message.contains(name))
         }
         // What closes instead of its first word is most likely full, where that is how it is full.
-        Meeting::Closed => {
-            !said
-                && matches!(kind, Some(FailureKind::ConnectionLost | FailureKind::Overload))
-                && failure.is_some_and(|failure| failure.message.contains("closed the connection"))
-        }
+        Meeting::Closed => !said && hinted && matches!(kind, Some(FailureKind::ConnectionLost | FailureKind::Overload)),
         // Some say what they think of us once we have hung up. On a busy machine the net around a run may say it instead.
-        Meeting::Silent => {
-            let hinted = failure.is_some_and(|failure| failure.remedy.contains("another protocol"));
-            kind == Some(FailureKind::Timeout) && (hinted || outcome.abandoned)
-        }
+        Meeting::Silent => kind == Some(FailureKind::Timeout) && (hinted || outcome.abandoned),
     }
 }
 
 #[test]
 fn every_backend_says_what_it_met_at_the_port_of_every_other() {
-    if !BACKENDS.into_iter().all(require) {
-        return;
-    }
-    let rows: Vec<_> = BACKENDS.into_iter().zip(MEETINGS).collect();
+    // Who asks needs no server of its own.
+    let there: Vec<_> = BACKENDS.into_iter().filter(|backend| require(backend)).collect();
+    let is_there = |(peer, _): &(&str, &str)| there.iter().any(|backend| peer.split(',').next() == Some(backend));
+    let ask = |kind, meetings| {
+        let met = PEERS.into_iter().zip(meetings).filter(|(peer, _)| is_there(peer));
+        met.filter_map(|(peer, meeting)| mistake(kind, peer, meeting)).collect::<Vec<_>>()
+    };
     let mistakes: Vec<_> = thread::scope(|scope| {
-        let ask = |(kind, meetings): (&'static str, [Meeting; 10])| {
-            scope.spawn(move || {
-                PEERS.into_iter().zip(meetings).filter_map(|(peer, meeting)| mistake(kind, peer, meeting)).collect()
-            })
-        };
-        let asking: Vec<_> = rows.into_iter().map(ask).collect();
-        asking.into_iter().flat_map(|row| -> Vec<String> { row.join().expect("it does not panic") }).collect()
+        let rows = BACKENDS.into_iter().zip(MEETINGS);
+        let asking: Vec<_> = rows.map(|(kind, meetings)| scope.spawn(move || ask(kind, meetings))).collect();
+        asking.into_iter().flat_map(|row| row.join().expect("it does not panic")).collect()
     });
     assert!(mistakes.is_empty(), "{}", mistakes.join("\n"));
 }
