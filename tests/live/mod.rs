@@ -45,6 +45,12 @@ pub(crate) fn states() -> Vec<State> {
 }
 
 #[test]
+fn every_backend_is_tested_live() {
+    let kinds: Vec<_> = probity_probes::registry().iter().map(|row| row.kind).collect();
+    assert_eq!(kinds, BACKENDS);
+}
+
+#[test]
 fn every_state_is_told_once() {
     let mut told: Vec<_> = states().iter().map(|state| (state.backend, state.state)).collect();
     told.sort_unstable();

@@ -105,8 +105,11 @@ fn row(page: &mut String, state: &State, seen: Option<&Seen>) {
 
 /// One line for what is the same for every backend.
 fn matrix(states: &[State], seen: &[Seen]) -> String {
-    let mut table =
-        format!("| state | how it is made | must be | {} |\n| --- | --- | --- |{}\n", BACKENDS.join(" | "), " ---: |".repeat(9));
+    let mut table = format!(
+        "| state | how it is made | must be | {} |\n| --- | --- | --- |{}\n",
+        BACKENDS.join(" | "),
+        " ---: |".repeat(BACKENDS.len())
+    );
     let mut told = BTreeSet::new();
     for first in states.iter().filter(|state| told.insert(state.state)) {
         let same: BTreeMap<_, _> =

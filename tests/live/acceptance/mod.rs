@@ -26,7 +26,7 @@ enum Proof {
     /// By a row of this name; backends without it say why.
     Row(&'static str, &'static [(&'static str, &'static str)]),
     /// By a row of each backend's own, in the order of [`BACKENDS`], or why there is none.
-    Own([Result<&'static str, &'static str>; 9]),
+    Own([Result<&'static str, &'static str>; BACKENDS.len()]),
     /// By a test of this path that goes through all of them.
     Ring(&'static str),
 }
@@ -86,12 +86,15 @@ const CHECKS: [Check; 22] = [
     check(
         "a client certificate is wanted, in TLS 1.2",
         "`tls`, code `client_cert`",
-        Own(uncertified("no client certificate where one is wanted, by TLS 1.2")),
+        Own(uncertified(
+            "no client certificate where one is wanted, by TLS 1.2",
+            "no client certificate where one is wanted, in TLS 1.2",
+        )),
     ),
     check(
         "a client certificate is wanted, in TLS 1.3",
         "`tls`, code `client_cert`",
-        Own(uncertified("no client certificate where one is wanted, by TLS 1.3")),
+        Own(uncertified("no client certificate where one is wanted, by TLS 1.3", "no client certificate where one is wanted")),
     ),
     check(
         "TLS is wanted, we speak plain text",
@@ -172,10 +175,10 @@ const fn check(done: &'static str, wanted: &'static str, proof: Proof) -> Check 
     Check { done, wanted, proof }
 }
 
-/// Servers that begin in plain text refuse the log-in instead of the handshake.
-const fn uncertified(row: &'static str) -> [Result<&'static str, &'static str>; 9] {
-    let own = Ok("no client certificate where one is wanted");
-    [Ok(row), Ok(row), Ok(row), Ok(row), own, Ok(row), own, Ok(row), Ok(row)]
+/// Servers that begin in plain text refuse the log-in instead of the handshake, and Redis can be told the version.
+const fn uncertified(row: &'static str, redis: &'static str) -> [Result<&'static str, &'static str>; BACKENDS.len()] {
+    let upgraded = Ok("no client certificate where one is wanted");
+    [Ok(row), Ok(row), Ok(row), Ok(row), upgraded, Ok(row), upgraded, Ok(row), Ok(redis)]
 }
 
 impl Check {

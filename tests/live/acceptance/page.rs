@@ -11,8 +11,8 @@ use crate::support::truth::{Expected, State};
 const INTRO: &str = "\
 # Conformance
 
-What every backend must do, and what it does: the same checks for all of them, made by tests against real servers, through \
-a proxy that plays a bad network, and with certificates of an authority of their own. A cell is what the test demands; \
+What every backend must do, and what it does: the same checks for all of them, made by tests against real servers (or \
+a peer, where the row says so), through a proxy that plays a bad network, and with certificates of an authority of their own. A cell is what the test demands; \
 what was seen is in [the truth table](truth.md). ✓ is a test that goes through all backends, – a check that does not apply, \
 for the reason below. `cargo test --test it live` makes them all again.
 ";

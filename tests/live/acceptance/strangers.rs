@@ -45,7 +45,7 @@ pub(crate) const PEERS: [(&str, &str); 10] = [
 /// Who asks, in the order of [`BACKENDS`], and what comes of it at each of [`PEERS`].
 ///
 /// MySQL and NATS greet, so that a probe of theirs says nothing before it has heard something.
-pub(crate) const MEETINGS: [[Meeting; 10]; 9] = [
+pub(crate) const MEETINGS: [[Meeting; PEERS.len()]; BACKENDS.len()] = [
     [O, N, N, C, C, N, N, C, N, C],
     [O, O, O, C, C, N, N, C, N, C],
     [S, N, N, O, C, N, N, C, N, N],
