@@ -226,10 +226,6 @@ impl<'a> Walk<'a> {
             self.cleared.push(item.span());
             return Some(Value::from(text).into());
         }
-        if path == "depth" && text == "roundtrip" {
-            self.mistake(item.span(), "depth = \"roundtrip\" is not supported by this version yet").label = "use `deep`".into();
-            return None;
-        }
         let expected = rules::expected(schema);
         let same = words.iter().copied().find(|word| word.eq_ignore_ascii_case(&text));
         let near = same.or_else(|| nearest(&text, words.iter().copied())).map(str::to_owned);
