@@ -2,15 +2,18 @@
 
 pub(crate) mod acceptance;
 mod clickhouse;
+mod elasticsearch;
 mod faults;
 mod http;
 mod memcached;
 mod mqtt;
 mod mysql;
 mod nats;
+mod opensearch;
 mod postgres;
 mod rabbitmq;
 mod redis;
+mod search;
 mod sessions;
 mod tls;
 pub(crate) mod truth;
@@ -18,18 +21,20 @@ pub(crate) mod truth;
 use crate::support::truth::State;
 
 /// Every backend, in the order of the alphabet.
-pub(crate) const BACKENDS: [&str; 9] =
-    ["clickhouse", "http", "memcached", "mqtt", "mysql", "nats", "postgres", "rabbitmq", "redis"];
+pub(crate) const BACKENDS: [&str; 11] =
+    ["clickhouse", "elasticsearch", "http", "memcached", "mqtt", "mysql", "nats", "opensearch", "postgres", "rabbitmq", "redis"];
 
 /// Every state that is made and decided here: the rows of the truth table.
 pub(crate) fn states() -> Vec<State> {
     [
         clickhouse::STATES,
+        elasticsearch::STATES,
         http::STATES,
         memcached::STATES,
         mqtt::STATES,
         mysql::STATES,
         nats::STATES,
+        opensearch::STATES,
         postgres::STATES,
         rabbitmq::STATES,
         redis::STATES,

@@ -6,6 +6,8 @@ use crate::registry::Registration;
 pub mod clickhouse;
 #[cfg(feature = "consul")]
 pub mod consul;
+#[cfg(feature = "elasticsearch")]
+pub mod elasticsearch;
 #[cfg(feature = "http")]
 pub mod http;
 #[cfg(feature = "memcached")]
@@ -16,6 +18,8 @@ pub mod mqtt;
 pub mod mysql;
 #[cfg(feature = "nats")]
 pub mod nats;
+#[cfg(feature = "opensearch")]
+pub mod opensearch;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(feature = "rabbitmq")]
@@ -37,11 +41,13 @@ macro_rules! row {
 pub(crate) const TABLE: &[Registration] = &[
     row!("clickhouse", clickhouse::Clickhouse),
     row!("consul", consul::Consul),
+    row!("elasticsearch", elasticsearch::Elasticsearch),
     row!("http", http::Http),
     row!("memcached", memcached::Memcached),
     row!("mqtt", mqtt::Mqtt),
     row!("mysql", mysql::Mysql),
     row!("nats", nats::Nats),
+    row!("opensearch", opensearch::Opensearch),
     row!("postgres", postgres::Postgres),
     row!("rabbitmq", rabbitmq::Rabbitmq),
     row!("redis", redis::Redis),

@@ -18,6 +18,8 @@ pub(crate) mod nats;
 #[cfg(feature = "rabbitmq")]
 pub(crate) mod rabbitmq;
 pub mod resolve;
+#[cfg(any(feature = "elasticsearch", feature = "opensearch"))]
+pub mod search;
 pub mod sniff;
 pub mod stream;
 

@@ -11,6 +11,7 @@ use super::super::BACKENDS;
 use crate::support::fault::FaultProxy;
 use crate::support::pace::late;
 use crate::support::probe::Asked;
+use crate::support::servers::search::Product as _;
 use crate::support::{require, servers};
 
 /// What comes of it.
@@ -29,14 +30,16 @@ pub(crate) enum Meeting {
 use Meeting::{Closed as C, Named as N, Same as O, Silent as S};
 
 /// Whose port it is, and what the protocol is called.
-pub(crate) const PEERS: [(&str, &str); 10] = [
+pub(crate) const PEERS: [(&str, &str); 12] = [
     ("clickhouse", "HTTP"),
     ("clickhouse, native port", "native protocol"),
+    ("elasticsearch", "HTTP"),
     ("http", "HTTP"),
     ("memcached", "Memcached"),
     ("mqtt", "MQTT"),
     ("mysql", "MySQL"),
     ("nats", "NATS"),
+    ("opensearch", "HTTP"),
     ("postgres", "PostgreSQL"),
     ("rabbitmq", "AMQP"),
     ("redis", "Redis"),
@@ -46,26 +49,30 @@ pub(crate) const PEERS: [(&str, &str); 10] = [
 ///
 /// MySQL and NATS greet, so that a probe of theirs says nothing before it has heard something.
 pub(crate) const MEETINGS: [[Meeting; PEERS.len()]; BACKENDS.len()] = [
-    [O, N, N, C, C, N, N, C, N, C],
-    [O, O, O, C, C, N, N, C, N, C],
-    [S, N, N, O, C, N, N, C, N, N],
-    [S, N, N, N, O, N, N, C, N, S],
-    [S, S, S, S, S, O, N, S, S, S],
-    [S, S, S, S, S, N, O, S, S, S],
-    [S, S, N, S, C, N, N, O, N, S],
-    [S, N, N, S, C, N, N, C, O, S],
-    [S, N, N, N, C, N, N, C, N, O],
+    [O, N, N, N, C, C, N, N, N, C, N, C],
+    [N, O, O, N, C, C, N, N, O, C, N, C],
+    [O, O, O, O, C, C, N, N, O, C, N, C],
+    [S, N, N, N, O, C, N, N, N, C, N, N],
+    [S, N, S, N, N, O, N, N, S, C, N, S],
+    [S, S, S, S, S, S, O, N, S, S, S, S],
+    [S, S, S, S, S, S, N, O, S, S, S, S],
+    [N, O, O, N, C, C, N, N, O, C, N, C],
+    [S, S, S, N, S, C, N, N, S, O, N, S],
+    [S, N, S, N, S, C, N, N, S, C, O, S],
+    [S, N, N, N, N, C, N, N, N, C, N, O],
 ];
 
 fn address(peer: &str) -> SocketAddr {
     match peer {
         "clickhouse" => servers::clickhouse::shared().addr(),
         "clickhouse, native port" => servers::clickhouse::shared().native_addr(),
+        "elasticsearch" => servers::search::Elasticsearch::shared().addr(),
         "http" => servers::nginx::shared().http(),
         "memcached" => servers::memcached::shared().addr(),
         "mqtt" => servers::mosquitto::shared().addr(),
         "mysql" => servers::mysql::shared().addr(),
         "nats" => servers::nats::shared().addr(),
+        "opensearch" => servers::search::Opensearch::shared().addr(),
         "postgres" => servers::postgres::shared().addr(),
         "rabbitmq" => servers::rabbitmq::shared().addr(),
         _ => servers::redis::shared().addr(),
@@ -77,7 +84,7 @@ fn mistake(kind: &str, (peer, name): (&str, &str), meeting: Meeting) -> Option<S
     const PROMPT: Duration = Duration::from_secs(1);
     let proxy = FaultProxy::start(address(peer));
     let scheme = match kind {
-        "clickhouse" => "http",
+        "clickhouse" | "elasticsearch" | "opensearch" => "http",
         "rabbitmq" => "amqp",
         own => own,
     };
