@@ -65,8 +65,8 @@ fn a_quorum_shrinks_is_lost_and_comes_back() {
     check(&LOST, &outcome);
     assert_eq!(code(&outcome), "no_leader");
 
-    followers[1].restart();
-    leader.restart();
+    followers[1].process().restart();
+    leader.process().restart();
     eventually(PATIENCE, "everybody is back", || {
         let health = followers[0].get("/v1/operator/autopilot/health").ok()?.json();
         (health["FailureTolerance"] == 1).then_some(())
