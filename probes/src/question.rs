@@ -6,6 +6,9 @@ use crate::{
     run::Run,
 };
 
+/// Rows that can be expected of an answer: a run has no time to count more.
+pub const MOST_ROWS: u64 = 1_000_000;
+
 /// A question in the backend's own language, and what is expected of its answer.
 #[derive(Clone, Debug)]
 pub struct Question {
@@ -27,10 +30,13 @@ impl Question {
     /// Of the keys `query`, `expect.value` and `expect.rows`; none when nothing is asked.
     ///
     /// # Errors
-    /// An empty question, or expectations of none.
+    /// An empty question, expectations of none, or of more rows than are counted.
     pub fn of(query: Option<String>, value: Option<Value>, rows: Option<u64>) -> Result<Option<Self>, ConfigError> {
         match query {
             Some(text) if text.trim().is_empty() => Err(ConfigError::new("query", "the question is empty")),
+            Some(_) if rows.is_some_and(|rows| rows > MOST_ROWS) => {
+                Err(ConfigError::new("expect.rows", format!("at most {MOST_ROWS} rows are counted")))
+            }
             Some(text) => Ok(Some(Self { text, value, rows })),
             None if value.is_some() => Err(ConfigError::new("expect.value", "`expect.value` needs `query` beside it")),
             None if rows.is_some() => Err(ConfigError::new("expect.rows", "`expect.rows` needs `query` beside it")),
@@ -50,10 +56,18 @@ impl Question {
         self.rows.is_some()
     }
 
+    /// How many rows have to be looked at: from one too many on it does not matter how many there are.
+    #[must_use]
+    pub fn enough_rows(&self) -> u64 {
+        self.rows.map_or(1, |rows| rows + 1)
+    }
+
     /// Holds an answer against what is expected of it. What was answered is shown only where it is not what was expected.
     pub fn judge(&self, answer: &Answer, run: &mut Run) {
         if let Some(wanted) = self.rows.filter(|rows| *rows != answer.rows) {
-            run.finding(Finding::unhealthy("unexpected_rows", answer.rows).against(wanted));
+            let counted = answer.rows != self.enough_rows();
+            let seen = if counted { Value::from(answer.rows) } else { format!("more than {wanted}").into() };
+            run.finding(Finding::unhealthy("unexpected_rows", seen).against(wanted));
         }
         if let Some(wanted) = &self.value
             && !answer.value.as_deref().is_some_and(|got| is_same(got, wanted))
@@ -112,6 +126,7 @@ mod tests {
         assert_eq!(key(Question::of(None, Some(Value::Count(1)), None)), Err("expect.value".into()));
         assert_eq!(key(Question::of(None, None, Some(1))), Err("expect.rows".into()));
         assert_eq!(key(Question::of(Some(" ".into()), None, None)), Err("query".into()));
+        assert_eq!(key(Question::of(Some("SELECT 1".into()), None, Some(MOST_ROWS + 1))), Err("expect.rows".into()));
         assert_eq!(key(Question::of(Some("SELECT 1".into()), None, Some(1))), Ok(()));
     }
 }

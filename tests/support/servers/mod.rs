@@ -23,7 +23,7 @@ pub(crate) const USER: &str = "probe";
 /// That user's password; a test that finds it in any output has found a leak.
 pub(crate) const PASSWORD: &str = "probe-secret-pw";
 
-/// Backend, the programs that its servers need, and the Debian package that has them.
+/// Backend, or what stands in front of one, the programs that its servers need, and the Debian package that has them.
 const KNOWN: &[(&str, &[&str], &str)] = &[
     ("clickhouse", &["clickhouse-server", "java", "zkServer.sh"], "clickhouse-server zookeeper"),
     ("http", &["nginx"], "nginx-light"),
@@ -31,6 +31,7 @@ const KNOWN: &[(&str, &[&str], &str)] = &[
     ("mqtt", &["mosquitto", "mosquitto_passwd"], "mosquitto"),
     ("mysql", &["mariadbd", "mariadb-install-db", "mariadb"], "mariadb-server"),
     ("nats", &["nats-server"], "nats-server"),
+    ("pgbouncer", &["pgbouncer", "postgres", "initdb"], "pgbouncer postgresql-15"),
     ("postgres", &["postgres", "initdb", "pg_basebackup"], "postgresql-15"),
     ("rabbitmq", &["rabbitmqctl", "epmd"], "rabbitmq-server"),
     ("redis", &["redis-server"], "redis-server"),
