@@ -228,9 +228,10 @@ degraded = { connections = 0.85 }
             Err(mut failure) => {
                 if failure.kind == FailureKind::Timeout && failure.code.is_none() {
                     "Look for a synchronous standby that commits wait for, and for locks.".clone_into(&mut failure.remedy);
-                    let stream = self.reach(run).await?;
-                    // What became of it shows in the next round trip.
-                    let _ = session.client.cancel_token().cancel_query_raw(stream, NoTls).await;
+                    if let Ok(stream) = self.reach(run).await {
+                        // The server never answers to it.
+                        let _ = session.client.cancel_token().cancel_query_raw(stream, NoTls).await;
+                    }
                 }
                 Err(failure)
             }

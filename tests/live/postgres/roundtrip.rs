@@ -1,5 +1,6 @@
 //! Round trips: a row that is written, read and removed, where the user has made a table for it.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use probity_probes::{Depth, FailureKind, Options, Outcome, Phase};
@@ -8,12 +9,13 @@ use serde_json::json;
 use super::{SOON, code, entry};
 use crate::support::probe::Asked;
 use crate::support::servers::USER;
-use crate::support::servers::postgres::Postgres;
+use crate::support::servers::postgres::{Pooler, Postgres};
 use crate::support::truth::{Expected, State, check, states};
 use crate::support::{eventually, require};
 
 states! { "postgres":
     ROUND = "a round trip", "the table and the grants of the reference page" => Expected::HEALTHY;
+    ROUND_POOLED = "a round trip through a pooler", "PgBouncer, pool_mode = transaction" => Expected::HEALTHY;
     NO_TABLE = "a round trip without its table", "no probity.canary" => Expected::fails(FailureKind::Config);
     OTHER_TABLE = "a round trip with another table", "probity.canary without its key" => Expected::fails(FailureKind::Config);
     NO_GRANT = "a round trip without the grants", "no USAGE on the schema, no DELETE" => Expected::fails(FailureKind::Permission);
@@ -37,9 +39,13 @@ fn writing(server: &Postgres) -> Asked {
 }
 
 fn at_depth(server: &Postgres, depth: Depth) -> Asked {
-    let url = format!("postgres://{USER}@{}/postgres", server.addr());
+    at(server.addr(), depth)
+}
+
+fn at(addr: SocketAddr, depth: Depth) -> Asked {
+    let url = format!("postgres://{USER}@{addr}/postgres");
     let options = Options { depth, roundtrip_interval: Duration::ZERO, name: "orders".into(), ..Options::default() };
-    Asked::with("postgres", entry(server.addr(), json!({ "url": url })), options)
+    Asked::with("postgres", entry(addr, json!({ "url": url })), options)
 }
 
 #[track_caller]
@@ -161,6 +167,19 @@ fn probes_of_one_name_do_not_take_each_other_s_row_for_a_loss() {
             });
         }
     });
+}
+
+#[test]
+fn a_pooler_passes_it_on() {
+    if !require("pgbouncer") {
+        return;
+    }
+    let server = Postgres::start();
+    furnish(&server);
+    let pooler = Pooler::start(&server);
+    let probes = [(); 3].map(|()| at(pooler.addr(), Depth::Roundtrip));
+    probes.iter().cycle().take(9).for_each(|probe| check(&ROUND_POOLED, &probe.run()));
+    assert_eq!(server.sql("SELECT count(*) FROM probity.canary"), "0");
 }
 
 #[test]
