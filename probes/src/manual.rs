@@ -95,6 +95,11 @@ pub const COMMON_FINDINGS: &[FindingRow] = &[
         remedy: "Renew the server's certificate.",
     },
     FindingRow {
+        code: "flapping",
+        meaning: "The agent's verdict changed 4 times or more within 10 minutes (observed: how often): degraded until 5 minutes were quiet. Unhealthy stays unhealthy.",
+        remedy: "Look at what comes and goes: `since` and `last_error` of the dependency, and `probity_transitions_total`.",
+    },
+    FindingRow {
         code: "unexpected_value",
         meaning: "The own question was answered, but its first value is not `expect.value`: unhealthy.",
         remedy: "Ask the same by hand; if the answer is right, correct `expect.value`.",

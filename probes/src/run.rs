@@ -185,8 +185,8 @@ pub struct Outcome {
     pub failure: Option<Failure>,
     /// Why a dependency that answered is not well.
     pub findings: Vec<Finding>,
-    /// What was learned of the peer.
-    pub facts: Facts,
+    /// What was learned of the peer; shared with the runs before, as long as nothing new is learned.
+    pub facts: Arc<Facts>,
     /// Questions that were refused: with any, coverage is partial.
     pub missing: Vec<String>,
     /// How far the run got.
@@ -216,16 +216,26 @@ impl Outcome {
 /// What was noted while one part of a run went on.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Notes {
-    pub(crate) facts: Facts,
+    pub(crate) facts: Arc<Facts>,
     pub(crate) findings: Vec<Finding>,
     pub(crate) missing: Vec<String>,
 }
 
 impl Notes {
+    /// Adds what others say.
     pub(crate) fn absorb(&mut self, other: &Self) {
-        self.facts.extend(other.facts.clone());
-        self.findings.extend(other.findings.iter().cloned());
-        self.missing.extend(other.missing.iter().cloned());
+        self.add_facts(&other.facts);
+        self.findings.extend_from_slice(&other.findings);
+        self.missing.extend_from_slice(&other.missing);
+    }
+
+    /// Where only one of the two has facts they are shared, not copied.
+    pub(crate) fn add_facts(&mut self, facts: &Arc<Facts>) {
+        if self.facts.is_empty() {
+            self.facts = Arc::clone(facts);
+        } else if !facts.is_empty() {
+            Arc::make_mut(&mut self.facts).extend(facts.iter().map(|(name, value)| (name.clone(), value.clone())));
+        }
     }
 }
 
@@ -264,7 +274,10 @@ pub struct Run {
     pub(crate) speaks: Protocol,
     pub(crate) greets: bool,
     pub(crate) resolver: Resolver,
+    /// What this run learned itself.
     pub(crate) notes: Notes,
+    /// What was learned before and still stands: when the session was opened, by questions that are not due.
+    pub(crate) recalled: Notes,
     pub(crate) stamps: Vec<Stamp>,
     pub(crate) connections: Vec<Connection>,
     pub(crate) single_use: bool,
@@ -284,6 +297,7 @@ impl Run {
             greets: false,
             resolver,
             notes: Notes::default(),
+            recalled: Notes::default(),
             stamps: Vec::new(),
             connections: Vec::new(),
             single_use: false,
@@ -491,7 +505,7 @@ impl Run {
             Value::Text(text) => Value::from(self.redactor().clean(&text)),
             other => other,
         };
-        self.notes.facts.insert(name.into(), value);
+        Arc::make_mut(&mut self.notes.facts).insert(name.into(), value);
     }
 
     /// Notes a fact if it is known.

@@ -20,7 +20,7 @@ use tokio::{
 use crate::{
     backend::{Backend, ConnectionPolicy, Options, Probe},
     failure::{Failure, FailureKind},
-    finding::{Finding, Severity},
+    finding::{Facts, Finding, Severity},
     manual::{COMMON_FACTS, Manual},
     redact::Redactor,
     run::{Depth, Notes, Outcome, Phase, Run, SessionKind, Stamp, Status, overdue},
@@ -74,9 +74,30 @@ struct Session<S> {
 struct Learned {
     at: Instant,
     notes: Notes,
+    /// What was recalled before it the last time, and what the two make together: the same in most runs.
+    sum: Option<(Arc<Facts>, Arc<Facts>)>,
 }
 
 impl Learned {
+    fn new(notes: Notes) -> Self {
+        Self { at: Instant::now(), notes, sum: None }
+    }
+
+    /// Adds it to what is recalled. The facts of most runs are those of the run before, and not copied.
+    fn recall(&mut self, recalled: &mut Notes) {
+        recalled.findings.extend_from_slice(&self.notes.findings);
+        recalled.missing.extend_from_slice(&self.notes.missing);
+        if let Some((before, sum)) = &self.sum
+            && Arc::ptr_eq(before, &recalled.facts)
+        {
+            recalled.facts = Arc::clone(sum);
+            return;
+        }
+        let before = Arc::clone(&recalled.facts);
+        recalled.add_facts(&self.notes.facts);
+        self.sum = Some((before, Arc::clone(&recalled.facts)));
+    }
+
     /// Whether it is asked again: after its time, and at once while a finding stands.
     fn stands(&self, interval: Duration) -> bool {
         self.at.elapsed() < interval && self.notes.findings.is_empty()
@@ -193,7 +214,7 @@ impl<B: Backend> Asker<B> {
         let depth = match self.converse(&mut session, run, slot).await {
             Ok(depth) => depth,
             Err(failure) if failure.kind == FailureKind::ConnectionLost || session.is_lost() => {
-                run.notes = Notes::default();
+                (run.notes, run.recalled) = (Notes::default(), Notes::default());
                 run.seen().phases = crate::run::Phases::default();
                 return Ok(None);
             }
@@ -259,7 +280,10 @@ impl<B: Backend> Asker<B> {
                 Ok(Session { inner, opened: Instant::now(), notes, stamps, connections })
             }
             // A backend that forgot to stamp its failure still gets the manual and the redaction.
-            Err(failure) => Err(run.stamp(Phase::Auth, failure)),
+            Err(failure) => {
+                run.notes.add_facts(&notes.facts);
+                Err(run.stamp(Phase::Auth, failure))
+            }
         }
     }
 
@@ -270,7 +294,7 @@ impl<B: Backend> Asker<B> {
         run: &mut Run,
         slot: &mut Slot<B::Session>,
     ) -> Result<Depth, Failure> {
-        run.notes.absorb(&session.notes);
+        run.recalled.absorb(&session.notes);
         if self.options.depth < Depth::Query {
             return Ok(Depth::Handshake);
         }
@@ -280,16 +304,16 @@ impl<B: Backend> Asker<B> {
         if self.options.depth < Depth::Deep {
             return Ok(Depth::Query);
         }
-        if let Some(learned) = slot.deep.as_ref().filter(|learned| learned.stands(self.options.deep_interval)) {
-            run.notes.absorb(&learned.notes);
+        if let Some(learned) = slot.deep.as_mut().filter(|learned| learned.stands(self.options.deep_interval)) {
+            learned.recall(&mut run.recalled);
         } else {
             slot.deep = Some(self.learn(Phase::Deep, session, run).await?);
         }
         if self.options.depth < Depth::Roundtrip {
             return Ok(Depth::Deep);
         }
-        if let Some(learned) = slot.roundtrip.as_ref().filter(|learned| learned.stands(self.options.roundtrip_interval)) {
-            run.notes.absorb(&learned.notes);
+        if let Some(learned) = slot.roundtrip.as_mut().filter(|learned| learned.stands(self.options.roundtrip_interval)) {
+            learned.recall(&mut run.recalled);
         } else {
             slot.roundtrip = Some(self.learn(Phase::Roundtrip, session, run).await?);
         }
@@ -316,7 +340,7 @@ impl<B: Backend> Asker<B> {
             Err(failure) => return Err(failure),
         }
         run.notes.absorb(&notes);
-        Ok(Learned { at: Instant::now(), notes })
+        Ok(Learned::new(notes))
     }
 
     async fn backend_dial(&self, run: &mut Run) -> Result<(), Failure> {
@@ -350,20 +374,23 @@ impl<B: Backend> Asker<B> {
     fn outcome(&self, run: &mut Run, result: Result<Reached, Failure>) -> Outcome {
         let duration = run.elapsed();
         let phases = run.seen().phases;
-        let notes = &mut run.notes;
+        let mut notes = std::mem::take(&mut run.recalled);
         let (failure, depth, reconnected) = match result {
-            Ok(reached) => (None, Some(reached.depth), reached.reconnected),
+            Ok(reached) => {
+                notes.absorb(&run.notes);
+                (None, Some(reached.depth), reached.reconnected)
+            }
             Err(failure) => {
                 // What the backend said of itself earlier says nothing about one that does not answer now.
-                notes.findings.clear();
-                notes.missing.clear();
-                notes.facts.retain(|name, _| COMMON_FACTS.iter().any(|row| row.name == name));
+                (notes.findings, notes.missing) = (Vec::new(), Vec::new());
+                Arc::make_mut(&mut notes.facts).retain(|name, _| COMMON_FACTS.iter().any(|row| row.name == name));
+                notes.add_facts(&run.notes.facts);
                 if matches!(
                     failure.kind,
                     FailureKind::Auth | FailureKind::Permission | FailureKind::Overload | FailureKind::NotReady
                 ) && failure.code.is_some()
                 {
-                    notes.facts.insert("process_alive".into(), true.into());
+                    Arc::make_mut(&mut notes.facts).insert("process_alive".into(), true.into());
                 }
                 (Some(failure), None, false)
             }
@@ -383,7 +410,6 @@ impl<B: Backend> Asker<B> {
             (None, Some(Severity::Degraded)) => Status::Degraded,
             (None, None) => Status::Healthy,
         };
-        let notes = std::mem::take(notes);
         Outcome {
             status,
             failure,
