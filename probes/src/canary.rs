@@ -4,7 +4,7 @@
 //! up commits does so here; yet wherever it is cut off nothing is left behind, nobody else sees the row, and two probes
 //! of one name wait for each other instead of taking the other's row for a loss.
 
-use crate::{finding::Finding, run::Run};
+use crate::run::Run;
 
 /// One row of `probity.canary (id, nonce)`. Both are hexadecimal digits, which no statement has to quote.
 pub(crate) struct Canary {
@@ -35,8 +35,6 @@ impl Canary {
 
     /// Holds what was read against what was written.
     pub(crate) fn judge(&self, read: Option<&str>, run: &mut Run) {
-        if read != Some(&self.nonce) {
-            run.finding(Finding::unhealthy("roundtrip_lost", read.unwrap_or("nothing")).against(self.nonce.as_str()));
-        }
+        run.compare(&self.nonce, read);
     }
 }

@@ -6,9 +6,6 @@ use crate::{
     run::Run,
 };
 
-/// Rows that can be expected of an answer: a run has no time to count more.
-pub const MOST_ROWS: u64 = 1_000_000;
-
 /// A question in the backend's own language, and what is expected of its answer.
 #[derive(Clone, Debug)]
 pub struct Question {
@@ -26,17 +23,30 @@ pub struct Answer {
     pub rows: u64,
 }
 
+/// Most bytes of a value that are read where a store may hold any number of them.
+pub const LONGEST_VALUE: usize = 4096;
+
 impl Question {
+    /// Like [`Question::of`], of a store whose values are read up to [`LONGEST_VALUE`]: a longer one would never come.
+    ///
+    /// # Errors
+    /// The same, and a value that is too long to be read.
+    pub fn of_key(query: Option<String>, value: Option<Value>, rows: Option<u64>) -> Result<Option<Self>, ConfigError> {
+        match &value {
+            Some(Value::Text(text)) if text.len() > LONGEST_VALUE => {
+                Err(ConfigError::new("expect.value", format!("no more than {LONGEST_VALUE} bytes of a value are read")))
+            }
+            _ => Self::of(query, value, rows),
+        }
+    }
+
     /// Of the keys `query`, `expect.value` and `expect.rows`; none when nothing is asked.
     ///
     /// # Errors
-    /// An empty question, expectations of none, or of more rows than are counted.
+    /// An empty question, or expectations of none.
     pub fn of(query: Option<String>, value: Option<Value>, rows: Option<u64>) -> Result<Option<Self>, ConfigError> {
         match query {
             Some(text) if text.trim().is_empty() => Err(ConfigError::new("query", "the question is empty")),
-            Some(_) if rows.is_some_and(|rows| rows > MOST_ROWS) => {
-                Err(ConfigError::new("expect.rows", format!("at most {MOST_ROWS} rows are counted")))
-            }
             Some(text) => Ok(Some(Self { text, value, rows })),
             None if value.is_some() => Err(ConfigError::new("expect.value", "`expect.value` needs `query` beside it")),
             None if rows.is_some() => Err(ConfigError::new("expect.rows", "`expect.rows` needs `query` beside it")),
@@ -50,16 +60,10 @@ impl Question {
         &self.text
     }
 
-    /// Whether rows have to be counted, so that a single one is not enough.
-    #[must_use]
-    pub fn counts_rows(&self) -> bool {
-        self.rows.is_some()
-    }
-
     /// How many rows have to be looked at: from one too many on it does not matter how many there are.
     #[must_use]
     pub fn enough_rows(&self) -> u64 {
-        self.rows.map_or(1, |rows| rows + 1)
+        self.rows.map_or(1, |rows| rows.saturating_add(1))
     }
 
     /// Holds an answer against what is expected of it. What was answered is shown only where it is not what was expected.
@@ -126,7 +130,8 @@ mod tests {
         assert_eq!(key(Question::of(None, Some(Value::Count(1)), None)), Err("expect.value".into()));
         assert_eq!(key(Question::of(None, None, Some(1))), Err("expect.rows".into()));
         assert_eq!(key(Question::of(Some(" ".into()), None, None)), Err("query".into()));
-        assert_eq!(key(Question::of(Some("SELECT 1".into()), None, Some(MOST_ROWS + 1))), Err("expect.rows".into()));
         assert_eq!(key(Question::of(Some("SELECT 1".into()), None, Some(1))), Ok(()));
+        let of_length = |length| Question::of_key(Some("key".into()), Some(Value::Text("x".repeat(length))), None);
+        assert_eq!((key(of_length(4096)), key(of_length(4097))), (Ok(()), Err("expect.value".into())));
     }
 }

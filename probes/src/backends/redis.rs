@@ -1,7 +1,8 @@
 //! Redis and Valkey: `PING` on a warm session, `INFO` for the rest.
 //!
 //! `INFO` succeeds while a server loads or is a stale replica, and `PING` does not; so `PING` decides
-//! whether it serves, and `INFO` how well. Nothing here is logged by a server at its default level.
+//! whether it serves, and `INFO` how well. Nothing here is logged by a server at its default level. An own question
+//! is a key, of which a bounded part is read.
 //! RESP: <https://redis.io/docs/latest/develop/reference/protocol-spec/>.
 
 use std::{collections::HashMap, time::Duration};
@@ -15,8 +16,9 @@ use crate::{
     backend::{Backend, ConfigError},
     duration::Span,
     failure::{Failure, FailureKind},
-    finding::Finding,
+    finding::{Finding, Value},
     manual::{CodeRow, FactRow, FindingRow, LevelRow, Manual},
+    question::{Answer, LONGEST_VALUE, Question},
     run::{Phase, Run},
     secret::Secret,
     tls::TlsConfig,
@@ -35,6 +37,10 @@ pub struct RedisConfig {
     password: Option<Secret>,
     /// Files and names for TLS; needs `rediss://`.
     tls: Option<TlsConfig>,
+    /// A key that is looked up in every run, behind `PING`. A string is one row with a value, of which 4096 bytes are
+    /// read; a list, set, sorted set, hash or stream is as many rows as it has elements, and its value is its type in
+    /// parentheses, such as `(list)`. A key that does not exist is no row. The look counts as a use of the key.
+    query: Option<String>,
     /// What must be true of the server; without it Probity does not guess.
     #[serde(default)]
     expect: RedisExpect,
@@ -54,6 +60,10 @@ pub struct RedisExpect {
     writable: bool,
     /// Reads must be fresh: a replica whose link is down is unhealthy, not degraded.
     fresh_reads: bool,
+    /// The value of the key that `query` names.
+    value: Option<Value>,
+    /// How many rows there are behind the key that `query` names; 0 where it must not exist.
+    rows: Option<u64>,
 }
 
 /// A role in replication.
@@ -91,11 +101,18 @@ impl Default for RedisDegraded {
 /// Above this share of its memory a server that must be writable is as good as full.
 const FULL: f64 = 0.98;
 
+/// After so long the server forgets a canary whose probe has died.
+const CANARY_MILLISECONDS: u64 = 30_000;
+
+/// How many slots are tried in a cluster for one that belongs to the node that is asked.
+const SLOTS_TRIED: u32 = 64;
+
 /// Asks a Redis or Valkey server.
 pub struct Redis {
     target: Target,
     credentials: Credentials,
     database: i64,
+    question: Option<Question>,
     expect: RedisExpect,
     degraded: RedisDegraded,
 }
@@ -107,6 +124,8 @@ pub struct RedisSession {
     /// Servers before 7 take one section of `INFO` at a time.
     sections: bool,
     rejected_connections: Option<i64>,
+    /// What brings a canary into a slot of this node, where it is one of a cluster.
+    slot: u32,
 }
 
 impl Backend for Redis {
@@ -120,10 +139,11 @@ degraded = { memory = 0.9 }
 "#;
     const MANUAL: &'static Manual = &MANUAL;
     const SPEAKS: Protocol = Protocol::Redis;
+    const ROUNDTRIP: bool = true;
     const LATENCY: Duration = Duration::from_millis(250);
 
     fn build(config: RedisConfig) -> Result<Self, ConfigError> {
-        let RedisConfig { url, username, password, tls, expect, degraded } = config;
+        let RedisConfig { url, username, password, tls, query, mut expect, degraded } = config;
         url.expect(&["redis", "rediss", "valkey", "valkeys"], &[]).map_err(ConfigError::at("url"))?;
         let database = url.path().unwrap_or_else(|| "0".into());
         let database = database
@@ -131,7 +151,8 @@ degraded = { memory = 0.9 }
             .map_err(|_| ConfigError::new("url", format!("the path of the URL must be a database number, not `{database}`")))?;
         let credentials = url.credentials(username, password)?;
         let target = url.target(6379, url.scheme().ends_with("ss") || url.scheme() == "valkeys", tls)?;
-        Ok(Self { target, credentials, database, expect, degraded })
+        let question = Question::of_key(query, expect.value.take(), expect.rows)?;
+        Ok(Self { target, credentials, database, question, expect, degraded })
     }
 
     fn target(&self) -> &Target {
@@ -153,8 +174,13 @@ degraded = { memory = 0.9 }
             .phase(Phase::Auth, async {
                 let (connection, driver) =
                     MultiplexedConnection::new_with_config(&bare, stream, patience).await.map_err(|error| failure(&error))?;
-                let mut session =
-                    RedisSession { connection, _driver: Background::spawn(driver), sections: false, rejected_connections: None };
+                let mut session = RedisSession {
+                    connection,
+                    _driver: Background::spawn(driver),
+                    sections: false,
+                    rejected_connections: None,
+                    slot: 0,
+                };
                 if let Some(login) = &login {
                     session.ask::<()>(login).await?;
                 }
@@ -182,15 +208,19 @@ degraded = { memory = 0.9 }
 
     async fn ask(&self, session: &mut RedisSession, run: &mut Run) -> Result<(), Failure> {
         match session.ask::<String>(&redis::cmd("PING")).await {
-            Ok(answer) if answer == "PONG" => Ok(()),
-            Ok(_) => Err(Failure::new(FailureKind::Protocol, "the answer to PING is not PONG")),
+            Ok(answer) if answer == "PONG" => {}
+            Ok(_) => return Err(Failure::new(FailureKind::Protocol, "the answer to PING is not PONG")),
             // It reads, but does not write; whether that is enough is for the catalog to say.
             Err(refused) if refused.code.as_deref() == Some("MISCONF") && !self.expect.writable => {
                 run.finding(Finding::degraded("persistence_blocks_writes", "MISCONF"));
-                Ok(())
             }
-            Err(failure) => Err(failure),
+            Err(failure) => return Err(failure),
         }
+        // Not instead of it: a key can still be read where persistence blocks writes.
+        if let Some(question) = &self.question {
+            question.judge(&session.look_up(question.text()).await?, run);
+        }
+        Ok(())
     }
 
     async fn examine(&self, session: &mut RedisSession, run: &mut Run) -> Result<(), Failure> {
@@ -209,6 +239,25 @@ degraded = { memory = 0.9 }
                 judge_cluster(&Info::read(&text), run);
             }
         }
+        Ok(())
+    }
+
+    async fn roundtrip(&self, session: &mut RedisSession, run: &mut Run) -> Result<(), Failure> {
+        let nonce = run.nonce();
+        let mut tries = 0;
+        let key = loop {
+            // A key of this round trip alone, because `--check` beside an agent has the same canary; what lies between
+            // the braces decides on its slot in a cluster.
+            let key = format!("probity:canary:{{{}.{}}}:{nonce}", run.canary(), session.slot);
+            match session.ask::<()>(redis::cmd("SET").arg(&key).arg(&nonce).arg("PX").arg(CANARY_MILLISECONDS)).await {
+                Err(elsewhere) if elsewhere.code.as_deref() == Some("MOVED") && tries < SLOTS_TRIED => session.slot += 1,
+                written => break written.map(|()| key)?,
+            }
+            tries += 1;
+        };
+        let read: Option<String> = session.ask(redis::cmd("GET").arg(&key)).await?;
+        session.ask::<()>(redis::cmd("DEL").arg(&key)).await?;
+        run.compare(&nonce, read.as_deref());
         Ok(())
     }
 
@@ -342,6 +391,27 @@ impl RedisSession {
         }
     }
 
+    /// What there is behind a key: nothing that blocks, and nothing that takes longer the more there is.
+    async fn look_up(&mut self, key: &str) -> Result<Answer, Failure> {
+        let kind: String = self.ask(redis::cmd("TYPE").arg(key)).await?;
+        let count = match kind.as_str() {
+            "none" => return Ok(Answer::default()),
+            "string" => {
+                // One byte more shows that the value is longer.
+                let value: Vec<u8> = self.ask(redis::cmd("GETRANGE").arg(key).arg(0).arg(LONGEST_VALUE)).await?;
+                return Ok(Answer { value: Some(String::from_utf8_lossy(&value).into_owned()), rows: 1 });
+            }
+            "list" => "LLEN",
+            "set" => "SCARD",
+            "zset" => "ZCARD",
+            "hash" => "HLEN",
+            "stream" => "XLEN",
+            // Types of modules have each a command of its own.
+            _ => return Ok(Answer { value: Some(format!("({kind})")), rows: 1 }),
+        };
+        Ok(Answer { value: Some(format!("({kind})")), rows: self.ask(redis::cmd(count).arg(key)).await? })
+    }
+
     async fn ask<T: FromRedisValue>(&mut self, question: &Cmd) -> Result<T, Failure> {
         question.query_async(&mut self.connection).await.map_err(|error| failure(&error))
     }
@@ -403,7 +473,9 @@ static MANUAL: Manual = Manual {
         LevelRow { level: "connect", question: "TCP, and TLS with `rediss://`", privilege: "–" },
         LevelRow { level: "handshake", question: "`AUTH`, `HELLO 2 SETNAME probity`", privilege: "`+hello` (optional)" },
         LevelRow { level: "query", question: "`PING`", privilege: "`+ping`" },
+        LevelRow { level: "query", question: "with `query` also `TYPE` of the key, and `GETRANGE`, `LLEN`, `SCARD`, `ZCARD`, `HLEN` or `XLEN`", privilege: "`+type +getrange` (or the one for its type) and `%R~KEY`" },
         LevelRow { level: "deep", question: "`INFO`; in cluster mode `CLUSTER INFO`", privilege: "`+info +cluster|info`" },
+        LevelRow { level: "roundtrip", question: "`SET probity:canary:… PX 30000`, `GET`, `DEL`", privilege: "`+set +get +del ~probity:canary:*`" },
     ],
     facts: &[
         FactRow { name: "version", metric: false, meaning: "Version of the server." },
@@ -453,7 +525,7 @@ static MANUAL: Manual = Manual {
         CodeRow { code: "ERR AUTH <password> called without any password*", kind: FailureKind::Config, message: "a password is configured, but the server has none", remedy: "Remove `password`, or set `requirepass` on the server." },
         CodeRow { code: "ERR wrong number of arguments for 'auth'*", kind: FailureKind::Config, message: "a user is configured, but the server is older than Redis 6 and has none", remedy: "Remove `username`." },
         CodeRow { code: "DENIED", kind: FailureKind::Auth, message: "the server is in protected mode and refuses other machines", remedy: "Set a password on the server, or bind it to the right interface." },
-        CodeRow { code: "NOPERM", kind: FailureKind::Permission, message: "the ACL user may not run this command", remedy: "Grant `+ping +info` (and `+cluster|info` in a cluster) to the probe's user." },
+        CodeRow { code: "NOPERM", kind: FailureKind::Permission, message: "the ACL user may not run this command", remedy: "Grant the probe's user what the reference page lists: `+ping +info`, and more for `query`, round trips and clusters." },
         CodeRow { code: "LOADING", kind: FailureKind::NotReady, message: "the server is loading its data set", remedy: "Wait until it has loaded; INFO persistence shows how far it is." },
         CodeRow { code: "MASTERDOWN", kind: FailureKind::NotReady, message: "the replica has lost its primary and does not serve stale data", remedy: "Bring the primary back, or fail over." },
         CodeRow { code: "MISCONF", kind: FailureKind::NotReady, message: "the server cannot persist and refuses writes", remedy: "Read the server's log for the failed save: disk full, permission or fork." },
@@ -464,7 +536,7 @@ static MANUAL: Manual = Manual {
         CodeRow { code: "READONLY", kind: FailureKind::NotReady, message: "the server is a replica and takes no writes", remedy: "Point the entry at the primary." },
         CodeRow { code: "OOM", kind: FailureKind::Overload, message: "the server has reached its memory limit", remedy: "" },
         CodeRow { code: "ERR max number of clients*", kind: FailureKind::Overload, message: "the server has reached its limit of clients", remedy: "Look for clients that leak connections, or raise `maxclients`." },
-        CodeRow { code: "MOVED", kind: FailureKind::Config, message: "the target is a node of a cluster and sends us elsewhere", remedy: "" },
+        CodeRow { code: "MOVED", kind: FailureKind::Config, message: "the target is a node of a cluster and sends us elsewhere", remedy: "Ask the node that has the key; a replica has none to write to." },
         CodeRow { code: "ERR DB index is out of range*", kind: FailureKind::Config, message: "the server has no database of this number", remedy: "Correct the path of the URL." },
         CodeRow { code: "ERR invalid DB index*", kind: FailureKind::Config, message: "the server has no database of this number", remedy: "Correct the path of the URL." },
         CodeRow { code: "ERR SELECT is not allowed in cluster mode*", kind: FailureKind::Config, message: "a cluster has only database 0", remedy: "Remove the database from the URL." },
