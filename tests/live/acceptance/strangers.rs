@@ -54,8 +54,8 @@ pub(crate) const MEETINGS: [[Meeting; PEERS.len()]; BACKENDS.len()] = [
     [S, N, N, N, N, O, N, N, C, N, S],
     [S, S, S, S, S, S, O, N, S, S, S],
     [S, S, S, S, S, S, N, O, S, S, S],
-    [S, S, N, N, S, C, N, N, O, N, S],
-    [S, N, N, N, S, C, N, N, C, O, S],
+    [S, S, S, N, S, C, N, N, O, N, S],
+    [S, N, S, N, S, C, N, N, C, O, S],
     [S, N, N, N, N, C, N, N, C, N, O],
 ];
 

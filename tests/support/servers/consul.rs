@@ -45,13 +45,13 @@ impl Builder {
     /// Starts a single server and waits until it leads itself and is content.
     #[track_caller]
     pub(crate) fn start(self) -> Consul {
-        let consul = self.launch("n1", 1, &Ports::free(), &[]);
+        let consul = self.launch("n1", 1, Ports::free(), &[]);
         consul.wait_until_led();
         consul
     }
 
     #[track_caller]
-    fn launch(self, node: &str, expect: usize, ports: &Ports, others: &[u16]) -> Consul {
+    fn launch(self, node: &str, expect: usize, ports: Ports, others: &[u16]) -> Consul {
         let folder = scratch();
         let identity = self.identity.unwrap_or_else(|| Ca::shared().issue(&Leaf::server()));
         let conf = folder.path().join("consul.json");
@@ -60,7 +60,7 @@ impl Builder {
         let program = farm("consul").expect("whoever starts it has asked for it").join("consul");
         let launch = Launch::new(program, folder.path().join("log"));
         let process = launch.args(["agent", "-config-file"]).arg(&conf).start();
-        Consul { process, node: node.to_owned(), ports: *ports, acl: self.acl, _folder: folder }
+        Consul { process, node: node.to_owned(), ports, acl: self.acl, _folder: folder }
     }
 }
 
@@ -83,7 +83,7 @@ fn configuration(
     folder: &Path,
     node: &str,
     expect: usize,
-    ports: &Ports,
+    ports: Ports,
     others: &[u16],
     identity: &Identity,
     acl: bool,
@@ -220,7 +220,7 @@ impl Cluster {
         let ports: Vec<_> = (0..3).map(|_| Ports::free()).collect();
         let start = |at: usize| {
             let others: Vec<_> = (0..3).filter(|other| *other != at).map(|other| ports[other].serf).collect();
-            Consul::builder().launch(&format!("n{}", at + 1), 3, &ports[at], &others)
+            Consul::builder().launch(&format!("n{}", at + 1), 3, ports[at], &others)
         };
         let cluster = Self { nodes: (0..3).map(start).collect() };
         for node in &cluster.nodes {
@@ -247,7 +247,7 @@ impl Cluster {
 /// One of three, which waits for the others and has never had a leader.
 #[track_caller]
 pub(crate) fn alone() -> Consul {
-    let consul = Consul::builder().launch("n1", 3, &Ports::free(), &[free_port(), free_port()]);
+    let consul = Consul::builder().launch("n1", 3, Ports::free(), &[free_port(), free_port()]);
     consul.process.wait_until("it says that nobody leads", || consul.leader().filter(String::is_empty));
     consul
 }
