@@ -2,6 +2,7 @@
 
 pub(crate) mod acceptance;
 mod clickhouse;
+mod consul;
 mod elasticsearch;
 mod faults;
 mod http;
@@ -21,13 +22,26 @@ pub(crate) mod truth;
 use crate::support::truth::State;
 
 /// Every backend, in the order of the alphabet.
-pub(crate) const BACKENDS: [&str; 11] =
-    ["clickhouse", "elasticsearch", "http", "memcached", "mqtt", "mysql", "nats", "opensearch", "postgres", "rabbitmq", "redis"];
+pub(crate) const BACKENDS: [&str; 12] = [
+    "clickhouse",
+    "consul",
+    "elasticsearch",
+    "http",
+    "memcached",
+    "mqtt",
+    "mysql",
+    "nats",
+    "opensearch",
+    "postgres",
+    "rabbitmq",
+    "redis",
+];
 
 /// Every state that is made and decided here: the rows of the truth table.
 pub(crate) fn states() -> Vec<State> {
     [
         clickhouse::STATES,
+        consul::STATES,
         elasticsearch::STATES,
         http::STATES,
         memcached::STATES,

@@ -436,8 +436,10 @@ fn accepted(reply: Reply) -> Result<Reply, Failure> {
     }
     let words = reply.text();
     let words = words.trim().trim_start_matches("rpc error making call: ").trim_start_matches("rpc error getting client: ");
-    let code = format!("{} {}", reply.status.as_u16(), words.lines().next().unwrap_or_default());
-    Err(Failure::server(code.trim_end(), words))
+    // Behind these words it names tokens, nodes and services.
+    let public = words.lines().next().unwrap_or_default().split(" with ").next().unwrap_or_default();
+    let public = public.split(" lacks ").next().unwrap_or_default();
+    Err(Failure::server(format!("{} {public}", reply.status.as_u16()).trim_end(), words))
 }
 
 #[rustfmt::skip] // one row, one line: it is a table

@@ -30,9 +30,10 @@ pub(crate) enum Meeting {
 use Meeting::{Closed as C, Named as N, Same as O, Silent as S};
 
 /// Whose port it is, and what the protocol is called.
-pub(crate) const PEERS: [(&str, &str); 12] = [
+pub(crate) const PEERS: [(&str, &str); 13] = [
     ("clickhouse", "HTTP"),
     ("clickhouse, native port", "native protocol"),
+    ("consul", "HTTP"),
     ("elasticsearch", "HTTP"),
     ("http", "HTTP"),
     ("memcached", "Memcached"),
@@ -49,23 +50,25 @@ pub(crate) const PEERS: [(&str, &str); 12] = [
 ///
 /// MySQL and NATS greet, so that a probe of theirs says nothing before it has heard something.
 pub(crate) const MEETINGS: [[Meeting; PEERS.len()]; BACKENDS.len()] = [
-    [O, N, N, N, C, C, N, N, N, C, N, C],
-    [N, O, O, N, C, C, N, N, O, C, N, C],
-    [O, O, O, O, C, C, N, N, O, C, N, C],
-    [S, N, N, N, O, C, N, N, N, C, N, N],
-    [S, N, S, N, N, O, N, N, S, C, N, S],
-    [S, S, S, S, S, S, O, N, S, S, S, S],
-    [S, S, S, S, S, S, N, O, S, S, S, S],
-    [N, O, O, N, C, C, N, N, O, C, N, C],
-    [S, S, S, N, S, C, N, N, S, O, N, S],
-    [S, N, S, N, S, C, N, N, S, C, O, S],
-    [S, N, N, N, N, C, N, N, N, C, N, O],
+    [O, N, N, N, N, C, C, N, N, N, C, N, C],
+    [O, O, O, O, O, C, C, N, N, O, C, N, C],
+    [N, O, N, O, O, C, C, N, N, O, C, N, C],
+    [O, O, O, O, O, C, C, N, N, O, C, N, C],
+    [S, N, N, N, N, O, C, N, N, N, C, N, N],
+    [S, N, N, S, N, N, O, N, N, S, C, N, S],
+    [S, S, S, S, S, S, S, O, N, S, S, S, S],
+    [S, S, S, S, S, S, S, N, O, S, S, S, S],
+    [N, O, N, O, O, C, C, N, N, O, C, N, C],
+    [S, S, S, S, N, S, C, N, N, S, O, N, S],
+    [S, N, S, S, N, S, C, N, N, S, C, O, S],
+    [S, N, N, N, N, N, C, N, N, N, C, N, O],
 ];
 
 fn address(peer: &str) -> SocketAddr {
     match peer {
         "clickhouse" => servers::clickhouse::shared().addr(),
         "clickhouse, native port" => servers::clickhouse::shared().native_addr(),
+        "consul" => servers::consul::shared().addr(),
         "elasticsearch" => servers::search::Elasticsearch::shared().addr(),
         "http" => servers::nginx::shared().http(),
         "memcached" => servers::memcached::shared().addr(),
@@ -84,7 +87,7 @@ fn mistake(kind: &str, (peer, name): (&str, &str), meeting: Meeting) -> Option<S
     const PROMPT: Duration = Duration::from_secs(1);
     let proxy = FaultProxy::start(address(peer));
     let scheme = match kind {
-        "clickhouse" | "elasticsearch" | "opensearch" => "http",
+        "clickhouse" | "consul" | "elasticsearch" | "opensearch" => "http",
         "rabbitmq" => "amqp",
         own => own,
     };
