@@ -11,7 +11,7 @@ use crate::support::servers::search::{Node, Product};
 use crate::support::truth::{State, check};
 
 /// How long something that is under way may take on a busy machine.
-pub(super) const SOON: Duration = Duration::from_secs(60);
+pub(super) const SOON: Duration = Duration::from_mins(1);
 
 /// A catalog entry for a server in plain text, with more keys.
 pub(super) fn entry(addr: SocketAddr, keys: Json) -> Json {

@@ -32,7 +32,7 @@ fn a_health_that_is_green_hides_a_cluster_that_is_read_only() {
     }
     let node = Node::<Server>::start();
     node.index("probity-canary", &json!({ "index.number_of_replicas": 0 }));
-    node.set("cluster.blocks.read_only", json!(true));
+    node.set("cluster.blocks.read_only", &json!(true));
     let outcome = expect(&READ_ONLY, &node, json!({}));
     assert_eq!((colour(&node).as_str(), fact(&outcome, "blocks").as_str()), ("green", "6"));
     expect(&READ_ONLY_WRITABLE, &node, json!({ "expect": { "writable": true } }));

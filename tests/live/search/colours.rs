@@ -5,9 +5,10 @@ use serde_json::json;
 
 use super::{KIND, Server};
 use crate::live::search::{code, expect, fact, sees};
-use crate::support::require;
+use crate::support::agent::Agent;
 use crate::support::servers::search::{ELSEWHERE, Node};
 use crate::support::truth::{Expected, states};
+use crate::support::{PATIENCE, eventually, require};
 
 states! { KIND:
     YELLOW_ALONE = "yellow, as a single node must be", "an index with a replica" => Expected::HEALTHY;
@@ -67,4 +68,30 @@ fn a_search_that_answers_200_with_half_its_shards_is_no_answer() {
     node.put("/gone/_settings", &json!({ ELSEWHERE: null }));
     node.wait_for_colour("/gone", "green");
     assert_eq!(crate::live::search::probe(&node, json!({ "indices": ["both"] })).run().status, Status::Healthy);
+}
+
+/// A single look says it at once; the agent looks again before it believes it.
+#[test]
+fn red_for_a_moment_is_no_outage() {
+    if !require(KIND) {
+        return;
+    }
+    let node = Node::<Server>::start();
+    let times = "interval = \"1s\"\ntimeout = \"900ms\"\nrise = 1\nhold = { red = \"10s\" }";
+    let agent = Agent::start(&format!("[dependencies.shop]\nbackend = \"{KIND}\"\nurl = \"http://{}\"\n{times}\n", node.addr()));
+    let shop = |what: &str, field: &str, value: &str| {
+        agent.wait_for(what, PATIENCE, |health| health["dependencies"][0][field] == value)["dependencies"][0].clone()
+    };
+    shop("it is well", "status", "healthy");
+    let raw =
+        format!("probity_run_status{{dependency=\"shop\",backend=\"{KIND}\",criticality=\"optional\",status=\"unhealthy\"}}");
+    let is_red = |is: u8| agent.get("/metrics").body.lines().any(|line| line == format!("{raw} {is}"));
+    node.index("gone", &json!({ "index.number_of_replicas": 0, ELSEWHERE: "nobody" }));
+    eventually(PATIENCE, "a run has seen it", || is_red(1).then_some(()));
+    node.put("/gone/_settings", &json!({ ELSEWHERE: null }));
+    eventually(PATIENCE, "a run has seen that it is over", || is_red(0).then_some(()));
+    assert!(!agent.log().contains("is unhealthy"), "{}", agent.log());
+    node.index("lost", &json!({ "index.number_of_replicas": 0, ELSEWHERE: "nobody" }));
+    let shop = shop("it is believed in the end", "status", "unhealthy");
+    assert_eq!(shop["findings"][0]["code"], "red", "{shop:#}");
 }

@@ -35,13 +35,13 @@ fn a_health_that_is_green_hides_a_breaker_that_refuses_everything() {
     node.index("orders", &json!({ "index.number_of_replicas": 0 }));
     let probe = looking(&node, json!({}));
     check(&CALM, &probe.run());
-    node.set("indices.breaker.total.limit", json!("1kb"));
+    node.set("indices.breaker.total.limit", &json!("1kb"));
     check(&BREAKER, &probe.run());
     assert_eq!(colour(&node), "green");
     let outcome = expect(&BREAKER_SEARCHED, &node, json!({ "indices": ["orders"] }));
     assert!(sees("breaker_open", &outcome), "{outcome:#?}");
     assert_eq!(code(&expect(&BREAKER_COUNTED, &node, json!({ "query": "orders" }))), Some("429 circuit_breaking_exception"));
-    node.set("indices.breaker.total.limit", json!(null));
+    node.set("indices.breaker.total.limit", &json!(null));
     // The refusals of before are told once.
     check(&REFUSED, &probe.run());
     check(&CALM, &probe.run());
@@ -56,7 +56,7 @@ fn requests_that_are_refused_by_their_size_are_counted() {
     node.index("probity-canary", &json!({ "index.number_of_replicas": 0 }));
     let probe = looking(&node, json!({}));
     check(&CALM, &probe.run());
-    node.set("network.breaker.inflight_requests.limit", json!("10b"));
+    node.set("network.breaker.inflight_requests.limit", &json!("10b"));
     let refused = node.send("PUT", "/probity-canary/_doc/1", &json!({ "a": "some words" })).expect("an answer");
     assert_eq!(refused.status, 429, "{refused:?}");
     check(&IN_FLIGHT, &probe.run());

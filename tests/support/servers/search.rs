@@ -198,7 +198,7 @@ impl<P: Product> Node<P> {
 
     /// Changes a setting of the cluster; null takes it back.
     #[track_caller]
-    pub(crate) fn set(&self, name: &str, value: Json) {
+    pub(crate) fn set(&self, name: &str, value: &Json) {
         self.put("/_cluster/settings", &json!({ "transient": { name: value } }));
     }
 

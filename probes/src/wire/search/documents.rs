@@ -130,8 +130,8 @@ pub(super) struct State {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Blocks {
-    pub(super) global: BTreeMap<String, serde::de::IgnoredAny>,
-    pub(super) indices: BTreeMap<String, BTreeMap<String, serde::de::IgnoredAny>>,
+    pub(super) global: BTreeMap<String, serde_json::Value>,
+    pub(super) indices: BTreeMap<String, BTreeMap<String, serde_json::Value>>,
 }
 
 /// `_cat/master`.
