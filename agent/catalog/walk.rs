@@ -226,8 +226,9 @@ impl<'a> Walk<'a> {
             self.cleared.push(item.span());
             return Some(Value::from(text).into());
         }
-        if path == "depth" && text == "roundtrip" {
-            self.mistake(item.span(), "depth = \"roundtrip\" is not supported by this version yet").label = "use `deep`".into();
+        if let Some(instead) = unsupported::instead(path, &text) {
+            let title = format!("{path} = \"{text}\" is not supported by this version yet");
+            self.mistake(item.span(), title).label = instead.into();
             return None;
         }
         let expected = rules::expected(schema);

@@ -16,12 +16,13 @@ use tokio::time::{Instant, error::Elapsed, timeout_at};
 use zeroize::Zeroizing;
 
 use crate::{
+    address::Endpoint,
     failure::{Failure, FailureKind},
     finding::{Facts, Finding, Value},
     manual::Manual,
     redact::Redactor,
     secret::Secret,
-    wire::{resolve::Resolver, sniff::Protocol, stream::Connection},
+    wire::{dial::Target, resolve::Resolver, sniff::Protocol, stream::Connection},
 };
 
 /// What a run says of a dependency. Unknown is not among them.
@@ -256,7 +257,12 @@ pub(crate) struct Progress {
 #[derive(Debug)]
 pub struct Run {
     started: Instant,
+    /// Of what goes on now.
     deadline: Instant,
+    /// Of the whole run.
+    end: Instant,
+    /// Which of several addresses is dialled.
+    pub(crate) candidate: usize,
     progress: Arc<Mutex<Progress>>,
     pub(crate) manual: &'static Manual,
     pub(crate) speaks: Protocol,
@@ -266,6 +272,8 @@ pub struct Run {
     pub(crate) stamps: Vec<Stamp>,
     pub(crate) connections: Vec<Connection>,
     pub(crate) single_use: bool,
+    /// The address that was opened last is well, but not the one that is looked for.
+    pub(crate) unwanted: bool,
     pub(crate) certificate_warning: Duration,
 }
 
@@ -275,6 +283,8 @@ impl Run {
         Self {
             started,
             deadline: started + timeout,
+            end: started + timeout,
+            candidate: 0,
             progress: Arc::default(),
             manual,
             speaks: Protocol::Other("its own protocol"),
@@ -284,6 +294,7 @@ impl Run {
             stamps: Vec::new(),
             connections: Vec::new(),
             single_use: false,
+            unwanted: false,
             certificate_warning: Duration::ZERO,
         }
     }
@@ -304,6 +315,17 @@ impl Run {
         self.deadline
     }
 
+    /// Cuts what comes next before the end of the run, or, with `None`, no longer.
+    pub(crate) fn narrow(&mut self, budget: Option<Duration>) {
+        self.deadline = budget.map_or(self.end, |budget| self.end.min(Instant::now() + budget));
+    }
+
+    /// The address that is dialled.
+    #[must_use]
+    pub fn endpoint<'a>(&self, target: &'a Target) -> &'a Endpoint {
+        target.endpoint(self.candidate)
+    }
+
     /// Time left until the deadline.
     #[must_use]
     pub fn remaining(&self) -> Duration {
@@ -313,7 +335,7 @@ impl Run {
     /// A limit to hand to the server, a little below ours, so that it gives up first and says why.
     #[must_use]
     pub fn server_limit(&self) -> Duration {
-        let whole = self.deadline.duration_since(self.started);
+        let whole = self.end.duration_since(self.started);
         whole.saturating_sub((whole / 10).min(Duration::from_millis(200)))
     }
 
@@ -455,6 +477,11 @@ impl Run {
     /// Says that the peer will close this session, so that it is not kept for the next run.
     pub fn last_use(&mut self) {
         self.single_use = true;
+    }
+
+    /// Says that the address is well, but not the one that is looked for: another one may be, and nothing is wrong.
+    pub fn unwanted(&mut self) {
+        self.unwanted = true;
     }
 
     pub(crate) fn watch_file(&mut self, path: &Path) {

@@ -2,6 +2,7 @@
 
 mod clickhouse;
 mod faults;
+mod hosts;
 mod http;
 mod memcached;
 mod mqtt;
@@ -32,6 +33,7 @@ pub(crate) fn states() -> Vec<State> {
     .flatten()
     .copied()
     .chain(faults::states())
+    .chain(hosts::states())
     .chain(tls::states())
     .collect()
 }

@@ -37,7 +37,8 @@ use crate::{
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MqttConfig {
-    /// `mqtt://[user@]host[:1883]`; `mqtts://` for TLS, with port 8883.
+    /// `mqtt://[user@]host[:1883][,host…]`: of several brokers the first that opens is asked. `mqtts://` for TLS, with
+    /// port 8883.
     url: Address,
     /// User name, if it is not in the URL.
     username: Option<String>,
@@ -410,7 +411,6 @@ static MANUAL: Manual = Manual {
         CodeRow { code: "0x83", kind: FailureKind::Unexpected, message: "the broker refuses us for a reason of its own", remedy: "" },
     ],
     unsupported: &[
-        "Several brokers in one URL: give each an entry of its own.",
         "WebSocket URLs (`ws://`, `wss://`), and ALPN where MQTT shares port 443.",
         "Enhanced authentication of version 5 (SCRAM, Kerberos).",
         "`$SYS` of EMQX, HiveMQ and clouds, which differs or is closed: coverage is then partial.",

@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    address::{Address, Credentials, checked},
+    address::{Address, Credentials},
     backend::{Backend, ConfigError},
     duration::Span,
     failure::{Failure, FailureKind},
@@ -32,7 +32,7 @@ use crate::{
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MysqlConfig {
-    /// `mysql://[user@]host[:3306][/database]`; `?ssl-mode=VERIFY_IDENTITY` for TLS, the same as a `tls` table.
+    /// `mysql://[user@]host[:3306][,host…][/database]`: of several hosts the first that opens is asked. `?ssl-mode=VERIFY_IDENTITY` for TLS, the same as a `tls` table.
     /// `mariadb://` means the same.
     url: Address,
     /// User name, if it is not in the URL.
@@ -145,11 +145,7 @@ degraded = { connections = 0.85 }
                 return Err(ConfigError::new("url", crate::address::unknown("ssl-mode", other, &known)));
             }
         };
-        let endpoint = url.endpoint(3306).map_err(ConfigError::at("url"))?;
-        let target = match tls {
-            Some(tls) => Target::upgraded(endpoint, checked(tls)?),
-            None => Target::plain(endpoint),
-        };
+        let target = url.upgraded_target(3306, tls)?;
         let credentials = url.credentials(username, password)?;
         Ok(Self { target, credentials, database: url.path(), expect, degraded })
     }
@@ -552,7 +548,7 @@ static MANUAL: Manual = Manual {
         CodeRow { code: "1157", kind: FailureKind::Protocol, message: "the server could not uncompress a packet", remedy: "" },
     ],
     unsupported: &[
-        "Several hosts in one URL and `mysql+srv://`: give each server an entry of its own.",
+        "`mysql+srv://`.",
         "Unix sockets, the X protocol (port 33060), compression.",
         "Log-ins by PAM, LDAP, Kerberos, IAM, clear text and sha256_password.",
         "Group Replication's members, and the day on which a password expires.",

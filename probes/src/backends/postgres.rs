@@ -18,7 +18,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage, config::SslMode};
 
 use crate::{
-    address::{Address, Credentials, checked},
+    address::{Address, Credentials},
     backend::{Backend, ConfigError},
     duration::Span,
     failure::{Failure, FailureKind},
@@ -34,7 +34,7 @@ use crate::{
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PostgresConfig {
-    /// `postgres://[user@]host[:5432][/database]`; `?sslmode=verify-full` for TLS, the same as a `tls` table.
+    /// `postgres://[user@]host[:5432][,host…][/database]`: of several hosts the first that opens is asked. `?sslmode=verify-full` for TLS, the same as a `tls` table.
     url: Address,
     /// User name, if it is not in the URL.
     username: Option<String>,
@@ -142,11 +142,7 @@ degraded = { connections = 0.85 }
                 return Err(ConfigError::new("url", crate::address::unknown("sslmode", other, &known)));
             }
         };
-        let endpoint = url.endpoint(5432).map_err(ConfigError::at("url"))?;
-        let target = match tls {
-            Some(tls) => Target::upgraded(endpoint, checked(tls)?),
-            None => Target::plain(endpoint),
-        };
+        let target = url.upgraded_target(5432, tls)?;
         let credentials = url.credentials(username, password)?;
         Ok(Self { target, credentials, database: url.path(), expect, degraded, pooled: AtomicBool::new(false) })
     }
@@ -503,7 +499,7 @@ static MANUAL: Manual = Manual {
         CodeRow { code: "58*", kind: FailureKind::Unexpected, message: "the server reports a system error", remedy: "Read the server's log." },
     ],
     unsupported: &[
-        "Several hosts in one URL and `target_session_attrs`: give each server an entry of its own.",
+        "`target_session_attrs`, `load_balance_hosts`.",
         "Unix sockets, keyword DSNs, `sslnegotiation=direct`, channel binding.",
         "GSSAPI, SSPI, OAuth, IAM and Entra log-ins.",
     ],

@@ -27,7 +27,7 @@ use crate::{
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RedisConfig {
-    /// `redis://[user@]host[:6379][/database]`; `rediss://` for TLS. `valkey://` and `valkeys://` mean the same.
+    /// `redis://[user@]host[:6379][,host…][/database]`: of several hosts the first that opens is asked. `rediss://` for TLS. `valkey://` and `valkeys://` mean the same.
     url: Address,
     /// ACL user, if it is not in the URL.
     username: Option<String>,

@@ -22,6 +22,7 @@ use tokio::{
 use tokio_rustls::client::TlsStream;
 
 use crate::{
+    address::Endpoint,
     failure::{Failure, FailureKind, WireFault},
     wire::sniff::Protocol,
 };
@@ -165,6 +166,14 @@ pub(crate) enum Socket {
 }
 
 impl Socket {
+    /// Whom it is connected to.
+    pub(crate) fn peer(&self, endpoint: &Endpoint) -> Option<String> {
+        match self {
+            Self::Tcp(socket) => socket.peer_addr().ok().map(|peer| peer.to_string()),
+            Self::Unix(_) => Some(endpoint.to_string()),
+        }
+    }
+
     /// A second descriptor of the same socket.
     fn twin(&self) -> io::Result<Self> {
         Ok(match self {
