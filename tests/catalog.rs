@@ -154,7 +154,7 @@ members = ["cache"]
        |
        = help: set it, or give a default: `${OWNER:-…}`
 
-    error: the path of the URL must be a database number, not `cache`
+    error: the URL names no host
       --> DIR/c.toml:18:7
        |
     18 | url = "rediss:/cache"

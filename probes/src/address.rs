@@ -35,6 +35,9 @@ impl fmt::Display for Endpoint {
 /// More addresses than these are not tried.
 const MOST_PLACES: usize = 16;
 
+/// What fits into the address of a socket (unix(7), `sun_path`).
+const LONGEST_SOCKET: usize = 107;
+
 /// A URL whose password, if it has one, was moved into a [`Secret`]. It may name several hosts: `scheme://a,b:1/path`.
 #[derive(Clone)]
 pub struct Address {
@@ -59,20 +62,19 @@ impl Address {
     /// What is wrong with it, as a sentence that does not repeat it.
     pub fn parse(text: &str) -> Result<Self, String> {
         let not_a_url = |error| format!("not a URL: {error}");
-        let (first, hosts) = split_hosts(text)?;
-        let mut url = Url::parse(&first).map_err(not_a_url)?;
+        let Parts { bare, user_info, hosts } = Parts::of(text)?;
+        let url = Url::parse(&bare).map_err(not_a_url)?;
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err("not a URL: two slashes must stand between its scheme and its user".into());
+        }
+        // A host is needed to find the two, and a socket has none.
+        let login = Url::parse(&format!("any://{user_info}host")).map_err(not_a_url)?;
         let places = hosts.iter().map(|host| Place::parse(url.scheme(), host)).collect::<Result<Vec<_>, _>>();
         let places = places.map_err(not_a_url)?;
         let decode = |part: &str| percent_encoding::percent_decode_str(part).decode_utf8().map(std::borrow::Cow::into_owned);
         let not_utf8 = |_| "the user name or password is not percent-encoded UTF-8".to_owned();
-        let user = Some(url.username()).filter(|user| !user.is_empty()).map(decode).transpose().map_err(not_utf8)?;
-        let password = url.password().map(decode).transpose().map_err(not_utf8)?.map(Secret::value);
-        if url.set_password(None).is_err() && password.is_some() {
-            return Err("a URL with a password needs a host".into());
-        }
-        if url.set_username("").is_err() && user.is_some() {
-            return Err("a URL with a user name needs a host".into());
-        }
+        let user = Some(login.username()).filter(|user| !user.is_empty()).map(decode).transpose().map_err(not_utf8)?;
+        let password = login.password().map(decode).transpose().map_err(not_utf8)?.map(Secret::value);
         Ok(Self { url, places, user, password })
     }
 
@@ -101,6 +103,9 @@ impl Address {
     pub fn endpoints(&self, default_port: u16) -> Result<Vec<Endpoint>, String> {
         if self.places.is_empty() || self.places.iter().any(|place| place.host.is_empty()) {
             return Err("the URL names no host".into());
+        }
+        if self.places.iter().any(|place| place.host.contains('%')) {
+            return Err("a host has no `%` in it".into());
         }
         if self.places.len() > MOST_PLACES {
             return Err(format!("the URL names more than {MOST_PLACES} hosts"));
@@ -165,6 +170,35 @@ impl Address {
         Ok(Credentials { user: username.or_else(|| self.user.clone()), password: password.or_else(|| self.password.clone()) })
     }
 
+    /// Sockets of this machine instead of hosts, in their order.
+    ///
+    /// # Errors
+    /// A host beside them, a path that cannot be a socket's, or TLS, which is of no use there.
+    pub fn on_sockets(&self, paths: Vec<PathBuf>, tls: Option<&TlsConfig>) -> Result<Target, ConfigError> {
+        let wrong = |message: &str| Err(ConfigError::new("url", message));
+        if self.places.iter().any(|place| !["", "localhost"].contains(&place.host.as_str())) {
+            return wrong("the URL names a host and a socket; a socket alone has three slashes: `scheme:///path`");
+        }
+        if paths.iter().any(|path| !path.is_absolute()) {
+            return wrong("the path of a socket must begin with a slash");
+        }
+        if paths.iter().any(|path| path.as_os_str().len() > LONGEST_SOCKET) {
+            return Err(ConfigError::new("url", format!("the path of a socket has at most {LONGEST_SOCKET} bytes")));
+        }
+        if tls.is_some() {
+            return Err(ConfigError::new("tls", "`tls` is set, but a unix socket is plain text"));
+        }
+        Ok(Target::plain(paths.into_iter().map(Endpoint::Unix).collect()))
+    }
+
+    /// The path of the URL as that of a socket.
+    ///
+    /// # Errors
+    /// A sentence when there is none.
+    pub fn socket(&self) -> Result<PathBuf, String> {
+        self.path().map(|path| PathBuf::from("/").join(path)).ok_or_else(|| "the URL names no socket".into())
+    }
+
     /// Where it is and how TLS is done, for protocols whose scheme says whether they begin with TLS.
     ///
     /// # Errors
@@ -210,27 +244,38 @@ impl Place {
     }
 }
 
-/// A URL with the first of its hosts, and all of them. Each may repeat the scheme, as lists of NATS servers do.
-fn split_hosts(text: &str) -> Result<(String, Vec<String>), String> {
-    let Some((scheme, rest)) = text.split_once("://") else { return Ok((text.to_owned(), Vec::new())) };
-    let rest = rest.replace(&format!(",{scheme}://"), ",");
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let (authority, behind) = rest.split_at(end);
-    let (user, hosts) = authority.rsplit_once('@').map_or((None, authority), |(user, hosts)| (Some(user), hosts));
-    if let Some((_, more)) = user.and_then(|user| user.split_once('@'))
-        && more.contains(',')
-    {
-        return Err(
+/// A URL taken to pieces.
+struct Parts {
+    /// Without user and password, and with the first host only.
+    bare: String,
+    /// User and password with the `@` behind them, or nothing.
+    user_info: String,
+    hosts: Vec<String>,
+}
+
+impl Parts {
+    /// Each host may repeat the scheme, as lists of NATS servers do.
+    fn of(text: &str) -> Result<Self, String> {
+        let Some((scheme, rest)) = text.split_once("://") else {
+            return Ok(Self { bare: text.to_owned(), user_info: String::new(), hosts: Vec::new() });
+        };
+        let rest = rest.replace(&format!(",{scheme}://"), ",");
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, behind) = rest.split_at(end);
+        let (user_info, hosts) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
+        if user_info.split_once('@').is_some_and(|(_, more)| more.contains(',')) {
+            return Err(
             "a URL with more than one `@`: user and password stand before the first host only, and an `@` in them is written %40"
                 .into(),
         );
+        }
+        let hosts: Vec<_> = hosts.split(',').map(str::to_owned).collect();
+        if hosts.len() > 1 && hosts.iter().any(String::is_empty) {
+            return Err("a URL with an empty place in its list of hosts".into());
+        }
+        let bare = format!("{scheme}://{}{behind}", hosts.first().map_or("", String::as_str));
+        Ok(Self { bare, user_info: user_info.to_owned(), hosts })
     }
-    let hosts: Vec<_> = hosts.split(',').map(str::to_owned).collect();
-    if hosts.len() > 1 && hosts.iter().any(String::is_empty) {
-        return Err("a URL with an empty place in its list of hosts".into());
-    }
-    let user = user.map(|user| format!("{user}@")).unwrap_or_default();
-    Ok((format!("{scheme}://{user}{}{behind}", hosts[0]), hosts))
 }
 
 /// Who logs in.

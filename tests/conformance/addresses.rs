@@ -121,3 +121,35 @@ fn connecting_alone_goes_through_the_addresses_too() {
         (vec![format!("address_failing {} (connect_refused)", peers[0].addr())], "")
     );
 }
+
+/// Forms that look good and cannot be had.
+const REFUSED: &[(&str, &str, &str)] = &[
+    ("http", "http://a,b/", "the URL names several hosts: requests are made for one of them, so give each an entry of its own"),
+    (
+        "memcached",
+        "memcached://a,b",
+        "the URL names several hosts: each server holds a part of the keys, so give each an entry of its own",
+    ),
+    ("memcached", "unix://", "the URL names no socket"),
+    (
+        "mysql",
+        "mysql://db/x?socket=/run/s",
+        "the URL names a host and a socket; a socket alone has three slashes: `scheme:///path`",
+    ),
+    ("mysql", "mysql:///x?socket=run/s", "the path of a socket must begin with a slash"),
+    ("mysql", "mysql:///x?socket=/run/s&ssl-mode=REQUIRED", "`tls` is set, but a unix socket is plain text"),
+    ("postgres", "postgres:///x?host=db", "the path of a socket must begin with a slash"),
+    ("postgres", "postgres://db/x?port=1", "`port` is the number of a socket; the port of a host stands behind it"),
+    ("postgres", "postgres://%2Frun/x", "a host has no `%` in it"),
+    ("redis", "unix://run/redis.sock", "the URL names a host and a socket; a socket alone has three slashes: `scheme:///path`"),
+    ("redis", "unix:///run/redis.sock?db=x", "the database of the URL must be a number, not `x`"),
+];
+
+#[test]
+fn a_form_that_cannot_be_had_is_refused_with_a_reason() {
+    for (kind, url, reason) in REFUSED {
+        let Some((_, entry)) = backends().find(|(known, _)| known == kind) else { continue };
+        let Err(error) = entry.build(serde_json::json!({ "url": url }), Options::default()) else { panic!("{url} was taken") };
+        assert_eq!(error.message, *reason, "{url}");
+    }
+}

@@ -11,6 +11,7 @@ mod nats;
 mod postgres;
 mod rabbitmq;
 mod redis;
+mod sockets;
 mod tls;
 
 use crate::support::truth::State;
@@ -34,6 +35,7 @@ pub(crate) fn states() -> Vec<State> {
     .copied()
     .chain(faults::states())
     .chain(hosts::states())
+    .chain(sockets::states())
     .chain(tls::states())
     .collect()
 }

@@ -5,7 +5,6 @@
 
 use std::{
     fmt::Write,
-    path::PathBuf,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -15,7 +14,7 @@ use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use crate::{
-    address::{Address, Credentials, Endpoint},
+    address::{Address, Credentials},
     backend::{Backend, ConfigError},
     duration::Span,
     failure::{Failure, FailureKind},
@@ -139,9 +138,7 @@ degraded = { connections = 0.9 }
             return Err(ConfigError::new("password", "`username` and `password` need each other"));
         }
         let target = match (url.scheme(), url.path()) {
-            ("unix", Some(path)) if tls.is_none() => Target::plain(vec![Endpoint::Unix(PathBuf::from("/").join(path))]),
-            ("unix", Some(_)) => return Err(ConfigError::new("tls", "`tls` is set, but `unix://` is plain text")),
-            ("unix", None) => return Err(ConfigError::new("url", "the URL names no socket")),
+            ("unix", _) => url.on_sockets(vec![url.socket().map_err(ConfigError::at("url"))?], tls.as_ref())?,
             (_, Some(_)) => return Err(ConfigError::new("url", "a Memcached URL has no path")),
             (scheme, None) => url.target(11_211, scheme == "memcached+tls", tls)?,
         };

@@ -33,7 +33,7 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub struct MysqlConfig {
     /// `mysql://[user@]host[:3306][,host…][/database]`: of several hosts the first that opens is asked. `?ssl-mode=VERIFY_IDENTITY` for TLS, the same as a `tls` table.
-    /// `mariadb://` means the same.
+    /// `mariadb://` means the same. `mysql:///database?socket=/path` for a socket, which is never taken unasked.
     url: Address,
     /// User name, if it is not in the URL.
     username: Option<String>,
@@ -127,8 +127,9 @@ degraded = { connections = 0.85 }
 
     fn build(config: MysqlConfig) -> Result<Self, ConfigError> {
         let MysqlConfig { url, username, password, tls, expect, degraded } = config;
-        url.expect(&["mysql", "mariadb"], &["ssl-mode"]).map_err(ConfigError::at("url"))?;
-        let mode = url.parameters().last().map(|(_, mode)| mode.to_uppercase().replace('-', "_"));
+        url.expect(&["mysql", "mariadb"], &["ssl-mode", "socket"]).map_err(ConfigError::at("url"))?;
+        let parameter = |name: &str| url.parameters().filter(|(key, _)| key == name).last().map(|(_, value)| value);
+        let mode = parameter("ssl-mode").map(|mode| mode.to_uppercase().replace('-', "_"));
         let tls = match mode.as_deref() {
             None => tls,
             Some("DISABLED") if tls.is_some() => {
@@ -145,7 +146,10 @@ degraded = { connections = 0.85 }
                 return Err(ConfigError::new("url", crate::address::unknown("ssl-mode", other, &known)));
             }
         };
-        let target = url.upgraded_target(3306, tls)?;
+        let target = match parameter("socket") {
+            Some(path) => url.on_sockets(vec![path.into()], tls.as_ref())?,
+            None => url.upgraded_target(3306, tls)?,
+        };
         let credentials = url.credentials(username, password)?;
         Ok(Self { target, credentials, database: url.path(), expect, degraded })
     }
@@ -175,7 +179,7 @@ degraded = { connections = 0.85 }
                 .with_remedy("Set `ssl_cert` and `ssl_key` at the server, or use `ssl-mode=DISABLED`.");
             return run.phase(Phase::Tls, async { Err(refused) }).await;
         }
-        let port = run.phase(Phase::Auth, Port::open(self.target.upgrade)).await?;
+        let port = run.phase(Phase::Auth, Port::open(self.target.is_private())).await?;
         let mut library = pin!(Conn::new(port.lead(options)?));
         let introduced = run.phase(Phase::Auth, async {
             tokio::select! {
@@ -549,8 +553,8 @@ static MANUAL: Manual = Manual {
     ],
     unsupported: &[
         "`mysql+srv://`.",
-        "Unix sockets, the X protocol (port 33060), compression.",
-        "Log-ins by PAM, LDAP, Kerberos, IAM, clear text and sha256_password.",
+        "The X protocol (port 33060), compression.",
+        "Log-ins by PAM, LDAP, Kerberos, IAM, clear text, sha256_password and the user of the machine (auth_socket).",
         "Group Replication's members, and the day on which a password expires.",
     ],
 };

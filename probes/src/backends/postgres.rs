@@ -8,6 +8,7 @@ use std::{
     collections::HashMap,
     error::Error,
     io,
+    path::PathBuf,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
@@ -35,6 +36,7 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub struct PostgresConfig {
     /// `postgres://[user@]host[:5432][,host…][/database]`: of several hosts the first that opens is asked. `?sslmode=verify-full` for TLS, the same as a `tls` table.
+    /// `postgres:///database?host=/run/postgresql` for a socket, whose number may be told by `&port=5432`.
     url: Address,
     /// User name, if it is not in the URL.
     username: Option<String>,
@@ -124,8 +126,9 @@ degraded = { connections = 0.85 }
 
     fn build(config: PostgresConfig) -> Result<Self, ConfigError> {
         let PostgresConfig { url, username, password, tls, expect, degraded } = config;
-        url.expect(&["postgres", "postgresql"], &["sslmode"]).map_err(ConfigError::at("url"))?;
-        let mode = url.parameters().last().map(|(_, mode)| mode);
+        url.expect(&["postgres", "postgresql"], &["sslmode", "host", "port"]).map_err(ConfigError::at("url"))?;
+        let parameter = |name: &str| url.parameters().filter(|(key, _)| key == name).last().map(|(_, value)| value);
+        let mode = parameter("sslmode");
         let tls = match mode.as_deref() {
             None => tls,
             Some("disable") if tls.is_some() => {
@@ -142,7 +145,16 @@ degraded = { connections = 0.85 }
                 return Err(ConfigError::new("url", crate::address::unknown("sslmode", other, &known)));
             }
         };
-        let target = url.upgraded_target(5432, tls)?;
+        let target = match (parameter("host"), parameter("port").unwrap_or_else(|| "5432".into())) {
+            (Some(folders), port) => {
+                let socket = |folder| PathBuf::from(folder).join(format!(".s.PGSQL.{port}"));
+                url.on_sockets(folders.split(',').map(socket).collect(), tls.as_ref())?
+            }
+            (None, _) if parameter("port").is_some() => {
+                return Err(ConfigError::new("url", "`port` is the number of a socket; the port of a host stands behind it"));
+            }
+            (None, _) => url.upgraded_target(5432, tls)?,
+        };
         let credentials = url.credentials(username, password)?;
         Ok(Self { target, credentials, database: url.path(), expect, degraded, pooled: AtomicBool::new(false) })
     }
@@ -500,7 +512,7 @@ static MANUAL: Manual = Manual {
     ],
     unsupported: &[
         "`target_session_attrs`, `load_balance_hosts`.",
-        "Unix sockets, keyword DSNs, `sslnegotiation=direct`, channel binding.",
+        "Keyword DSNs, `sslnegotiation=direct`, channel binding.",
         "GSSAPI, SSPI, OAuth, IAM and Entra log-ins.",
     ],
 };

@@ -27,7 +27,8 @@ use crate::{
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RedisConfig {
-    /// `redis://[user@]host[:6379][,host…][/database]`: of several hosts the first that opens is asked. `rediss://` for TLS. `valkey://` and `valkeys://` mean the same.
+    /// `redis://[user@]host[:6379][,host…][/database]`: of several hosts the first that opens is asked. `rediss://` for TLS. `valkey://` and `valkeys://` mean
+    /// the same. `unix:///path[?db=1]` or `redis+unix://` for a socket.
     url: Address,
     /// ACL user, if it is not in the URL.
     username: Option<String>,
@@ -124,13 +125,21 @@ degraded = { memory = 0.9 }
 
     fn build(config: RedisConfig) -> Result<Self, ConfigError> {
         let RedisConfig { url, username, password, tls, expect, degraded } = config;
-        url.expect(&["redis", "rediss", "valkey", "valkeys"], &[]).map_err(ConfigError::at("url"))?;
-        let database = url.path().unwrap_or_else(|| "0".into());
+        let on_socket = ["unix", "redis+unix"].contains(&url.scheme());
+        let schemes = ["redis", "rediss", "valkey", "valkeys", "unix", "redis+unix"];
+        url.expect(&schemes, if on_socket { &["db"] } else { &[] }).map_err(ConfigError::at("url"))?;
+        let credentials = url.credentials(username, password)?;
+        let (target, database) = if on_socket {
+            let target = url.on_sockets(vec![url.socket().map_err(ConfigError::at("url"))?], tls.as_ref())?;
+            (target, url.parameters().last().map(|(_, database)| database))
+        } else {
+            let secure = ["rediss", "valkeys"].contains(&url.scheme());
+            (url.target(6379, secure, tls)?, url.path())
+        };
+        let database = database.unwrap_or_else(|| "0".into());
         let database = database
             .parse()
-            .map_err(|_| ConfigError::new("url", format!("the path of the URL must be a database number, not `{database}`")))?;
-        let credentials = url.credentials(username, password)?;
-        let target = url.target(6379, url.scheme().ends_with("ss") || url.scheme() == "valkeys", tls)?;
+            .map_err(|_| ConfigError::new("url", format!("the database of the URL must be a number, not `{database}`")))?;
         Ok(Self { target, credentials, database, expect, degraded })
     }
 
@@ -473,7 +482,6 @@ static MANUAL: Manual = Manual {
     ],
     unsupported: &[
         "Sentinel and cluster URLs (`redis+sentinel://`, `redis+cluster://`): point the entry at one node.",
-        "Unix sockets.",
         "IAM authentication of managed services.",
     ],
 };

@@ -84,6 +84,12 @@ impl Target {
         &self.endpoints
     }
 
+    /// Whether nobody else can read what is said there: under TLS, or on a socket of this machine.
+    #[must_use]
+    pub fn is_private(&self) -> bool {
+        self.tls.is_some() || self.endpoints.iter().all(|endpoint| matches!(endpoint, Endpoint::Unix(_)))
+    }
+
     /// The same with each address once more, for a second look with lower demands.
     #[must_use]
     pub fn twice(mut self) -> Self {

@@ -4,6 +4,7 @@ mod client;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::Path;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -74,8 +75,7 @@ impl Builder {
         let settings = fixed + &self.settings.join("\n") + "\n";
         std::fs::write(&conf, settings).expect("redis.conf can be written");
         let launch = Launch::new(program("redis-server"), folder.path().join("log"));
-        let redis =
-            Redis { process: launch.arg(conf).start(), port, tls_port: self.tls_port, password: self.password, _folder: folder };
+        let redis = Redis { process: launch.arg(conf).start(), port, tls_port: self.tls_port, password: self.password, folder };
         redis.wait_until_answering();
         redis
     }
@@ -88,7 +88,7 @@ pub(crate) struct Redis {
     port: u16,
     tls_port: Option<u16>,
     password: Option<String>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Redis {
@@ -113,6 +113,11 @@ impl Redis {
     pub(crate) fn tls_addr(&self) -> SocketAddr {
         let port = self.tls_port.expect("this Redis was started without TLS");
         (Ipv4Addr::LOCALHOST, port).into()
+    }
+
+    /// Where its files and its sockets are.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// The process, to be frozen, killed, or read the log of.
