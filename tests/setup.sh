@@ -16,7 +16,7 @@ fi
 case "${1:-build}" in
     build) needs="cc:gcc make:make" ;;
     demo) needs="cc:gcc make:make nginx:nginx-light postgres:postgresql-15 redis-server:redis-server nats-server:nats-server" ;;
-    test) needs="cc:gcc make:make nginx:nginx-light postgres:postgresql-15 redis-server:redis-server nats-server:nats-server mariadbd:mariadb-server clickhouse-server:clickhouse-server zkServer.sh:zookeeper memcached:memcached mosquitto:mosquitto rabbitmqctl:rabbitmq-server promtool:prometheus" ;;
+    test) needs="cc:gcc make:make nginx:nginx-light postgres:postgresql-15 redis-server:redis-server nats-server:nats-server mariadbd:mariadb-server clickhouse-server:clickhouse-server zkServer.sh:zookeeper memcached:memcached mosquitto:mosquitto rabbitmqctl:rabbitmq-server pgbouncer:pgbouncer promtool:prometheus" ;;
     *) echo "usage: tests/setup.sh build|demo|test" >&2; exit 2 ;;
 esac
 

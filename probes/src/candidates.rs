@@ -36,7 +36,7 @@ impl<'a> Candidates<'a> {
     fn turn_to(&self, number: usize, run: &mut Run) {
         run.candidate = number;
         run.narrow(None);
-        let left = u32::try_from(self.target.endpoints().len() - number).unwrap_or(u32::MAX);
+        let left = u32::try_from(self.target.candidates() - number).unwrap_or(u32::MAX);
         if left > 1 {
             run.narrow(Some(run.remaining() / (left + 1)));
         }
@@ -52,7 +52,7 @@ impl<'a> Candidates<'a> {
         self.tried.push(Tried { place, failure, unwanted });
         let next = self.tried.len();
         run.narrow(None);
-        if is_last_word || next == self.target.endpoints().len() || run.remaining().is_zero() {
+        if is_last_word || next == self.target.candidates() || run.remaining().is_zero() {
             return Err(self.verdict(is_last_word, run));
         }
         run.notes = Notes::default();

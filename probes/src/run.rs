@@ -326,6 +326,12 @@ impl Run {
         target.endpoint(self.candidate)
     }
 
+    /// Whether its addresses are looked at again, because nobody was the one looked for.
+    #[must_use]
+    pub fn is_second_look(&self, target: &Target) -> bool {
+        self.candidate >= target.candidates() / 2
+    }
+
     /// Time left until the deadline.
     #[must_use]
     pub fn remaining(&self) -> Duration {
@@ -477,6 +483,11 @@ impl Run {
     /// Says that the peer will close this session, so that it is not kept for the next run.
     pub fn last_use(&mut self) {
         self.single_use = true;
+    }
+
+    /// Says that the backend begins anew with another connection, and has given up those it dialled before.
+    pub fn start_over(&mut self) {
+        self.connections.clear();
     }
 
     /// Says that the address is well, but not the one that is looked for: another one may be, and nothing is wrong.

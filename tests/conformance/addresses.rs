@@ -141,6 +141,11 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("postgres", "postgres:///x?host=db", "the path of a socket must begin with a slash"),
     ("postgres", "postgres://db/x?port=1", "`port` is the number of a socket; the port of a host stands behind it"),
     ("postgres", "postgres://%2Frun/x", "a host has no `%` in it"),
+    (
+        "postgres",
+        "postgres://a,b/x?target_session_attrs=primry",
+        "unknown target_session_attrs `primry`; did you mean `primary`?",
+    ),
     ("redis", "unix://run/redis.sock", "the URL names a host and a socket; a socket alone has three slashes: `scheme:///path`"),
     ("redis", "unix:///run/redis.sock?db=x", "the database of the URL must be a number, not `x`"),
 ];

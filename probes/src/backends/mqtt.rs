@@ -164,6 +164,7 @@ url = "mqtt://localhost:1883"
             None => match self.connect(Version::Five, run).await {
                 Err(failure) if failure.code.as_deref().is_some_and(|code| UNKNOWN_VERSION.contains(&code)) => {
                     self.old.store(true, Ordering::Relaxed);
+                    run.start_over();
                     self.connect(Version::Three, run).await
                 }
                 other => other,

@@ -42,6 +42,8 @@ const MOST_ADDRESSES: usize = 8;
 pub struct Target {
     /// Its addresses, in the order in which they are tried; at least one.
     endpoints: Vec<Endpoint>,
+    /// Whether, when nobody was the one looked for, all are looked at again with lower demands.
+    second_look: bool,
     /// How TLS is done, if it is.
     pub tls: Option<TlsConfig>,
     /// Whether the protocol begins in plain text and asks for TLS later ([`Run::upgrade`]).
@@ -58,7 +60,7 @@ impl Target {
     #[must_use]
     pub fn plain(endpoints: Vec<Endpoint>) -> Self {
         assert!(!endpoints.is_empty(), "a target has an address");
-        Self { endpoints, tls: None, upgrade: false, alpn: &[] }
+        Self { endpoints, second_look: false, tls: None, upgrade: false, alpn: &[] }
     }
 
     /// TLS from the first byte.
@@ -73,15 +75,14 @@ impl Target {
         Self { upgrade: true, ..Self::tls(endpoints, tls) }
     }
 
-    /// The same, by its address of a number. A target with fewer is a second one beside a list, and has its first.
+    /// The address that a candidate has. A target beside a list, which has one address, always has that.
     pub(crate) fn endpoint(&self, candidate: usize) -> &Endpoint {
-        self.endpoints.get(candidate).unwrap_or(&self.endpoints[0])
+        &self.endpoints[candidate % self.endpoints.len()]
     }
 
-    /// Its addresses.
-    #[must_use]
-    pub fn endpoints(&self) -> &[Endpoint] {
-        &self.endpoints
+    /// How many candidates there are: addresses, and looks at them.
+    pub(crate) fn candidates(&self) -> usize {
+        self.endpoints.len() * if self.second_look { 2 } else { 1 }
     }
 
     /// Whether nobody else can read what is said there: under TLS, or on a socket of this machine.
@@ -90,11 +91,10 @@ impl Target {
         self.tls.is_some() || self.endpoints.iter().all(|endpoint| matches!(endpoint, Endpoint::Unix(_)))
     }
 
-    /// The same with each address once more, for a second look with lower demands.
+    /// The same, looked at twice.
     #[must_use]
-    pub fn twice(mut self) -> Self {
-        self.endpoints.extend_from_within(..);
-        self
+    pub fn with_second_look(self) -> Self {
+        Self { second_look: true, ..self }
     }
 }
 

@@ -3,6 +3,7 @@
 //! The cluster is made once per test process and copied for each server. Root starts it as the user `postgres`,
 //! since Postgres refuses to run as root.
 
+pub(crate) mod pooler;
 mod template;
 
 use std::fs;
