@@ -76,7 +76,7 @@ pub(crate) fn healthy() -> Outcome {
         status: Status::Healthy,
         failure: None,
         findings: Vec::new(),
-        facts: Facts::from([("version".into(), "15.18".into()), ("lag_seconds".into(), 0.5.into())]),
+        facts: Arc::new(Facts::from([("version".into(), "15.18".into()), ("lag_seconds".into(), 0.5.into())])),
         missing: Vec::new(),
         depth: Some(Depth::Deep),
         session: Some(SessionKind::Warm),
@@ -98,7 +98,7 @@ pub(crate) fn failed(kind: FailureKind) -> Outcome {
     Outcome {
         status: Status::Unhealthy,
         failure: Some(failure),
-        facts: Facts::new(),
+        facts: Arc::default(),
         depth: None,
         session: Some(SessionKind::Fresh),
         ..healthy()
@@ -265,8 +265,9 @@ pub(crate) fn example() -> Snapshot {
     let mut full = found(Finding::degraded("connections", 0.94).against(0.9));
     full.session = Some(SessionKind::Fresh);
     full.missing.push("replication".into());
-    full.facts.insert("restarts_total".into(), 7_i64.into());
-    full.facts.insert("certificate_expiry_timestamp_seconds".into(), 1_800_000_000_i64.into());
+    let facts = Arc::make_mut(&mut full.facts);
+    facts.insert("restarts_total".into(), 7_i64.into());
+    facts.insert("certificate_expiry_timestamp_seconds".into(), 1_800_000_000_i64.into());
     let standings = vec![
         standing(orders, [healthy(), full]),
         standing(plan("cache", Criticality::Optional), [healthy(), failed(FailureKind::ConnectRefused)]),

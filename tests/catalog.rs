@@ -322,15 +322,21 @@ fn a_timeout_must_be_shorter_than_its_interval_wherever_it_is_written() {
 #[cfg(feature = "redis")]
 fn what_cannot_be_honoured_yet_is_refused_by_name() {
     let text = "[groups.x]\nmembers = []\n[failure_policy]\nstartup = \"fail-fast\"\n[agent]\nadmin_token = \"x\"\n\
-        [dependencies.a]\nbackend = \"redis\"\nurl = \"redis://a\"\ndepends_on = []\nquery = \"x\"\ntargets = \"all\"\n\
-        roundtrip_interval = \"1s\"\ndepth = \"roundtrip\"\non_probe_fault = \"hold\"\n";
+        [dependencies.a]\nbackend = \"redis\"\nurl = \"redis://a\"\ndepends_on = []\ntargets = \"all\"\n\
+        on_probe_fault = \"hold\"\n";
     let mut sentences = sentences_in(text);
     sentences.sort();
-    let refused = ["admin_token", "depends_on", "failure_policy", "groups", "on_probe_fault", "query", "roundtrip_interval"];
+    let refused = ["admin_token", "depends_on", "failure_policy", "groups", "on_probe_fault"];
     let mut expected: Vec<_> = refused.map(|word| format!("`{word}` is not supported by this version yet")).to_vec();
-    expected.push("depth = \"roundtrip\" is not supported by this version yet".into());
     expected.push("targets = \"all\" is not supported by this version yet".into());
     assert_eq!(sentences, expected);
+}
+
+#[test]
+#[cfg(feature = "http")]
+fn a_round_trip_takes_a_backend_that_has_one() {
+    let text = "[dependencies.a]\nbackend = \"http\"\nurl = \"http://a\"\ndepth = \"roundtrip\"\n";
+    assert_eq!(sentences_in(text), ["`http` has no round trip: its deepest questions are `deep`"]);
 }
 
 #[test]

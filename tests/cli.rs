@@ -144,18 +144,19 @@ fn a_check_of_what_is_down_is_code_1_and_tells_what_to_do() {
 #[test]
 #[cfg(feature = "http")]
 fn a_check_waits_until_it_is_ready() {
-    let port = closed_port();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let folder = folder_with(&format!(
-        "[dependencies.web]\nbackend = \"http\"\nurl = \"http://127.0.0.1:{port}/\"\ncriticality = \"required\"\nshared = false\n"
+        "[dependencies.web]\nbackend = \"http\"\nurl = \"http://{}/\"\ncriticality = \"required\"\nshared = false\n",
+        listener.local_addr().expect("an address")
     ));
     let server = thread::spawn(move || {
-        thread::sleep(std::time::Duration::from_millis(700));
-        let listener = TcpListener::bind(("127.0.0.1", port)).expect("the port is still free");
-        let (mut stream, _) = listener.accept().expect("the probe comes");
-        let mut request = [0; 1024];
-        let _ = stream.read(&mut request);
-        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").expect("it can be answered");
-        let _ = stream.read(&mut request);
+        for answer in ["HTTP/1.1 500 Not Yet\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"] {
+            let (mut stream, _) = listener.accept().expect("the probe comes");
+            let mut request = [0; 1024];
+            let _ = stream.read(&mut request);
+            stream.write_all(answer.as_bytes()).expect("it can be answered");
+            let _ = stream.read(&mut request);
+        }
     });
     let output = probity_in(folder.path(), &["--check", "--wait", "20s"]);
     assert_eq!(code(&output), 0, "{}{}", stdout(&output), stderr(&output));

@@ -84,7 +84,7 @@ pub(super) struct Draft<'a> {
     pub(super) schema: &'a Value,
     pub(super) twin: Twin,
     pub(super) defaults: &'a Defaults<'a>,
-    pub(super) readiness: Readiness,
+    pub(super) agent: &'a AgentKeys,
 }
 
 /// What `[defaults]` says, over what is built in.
@@ -131,6 +131,8 @@ impl Draft<'_> {
         let options = Options {
             depth: common.depth,
             deep_interval: common.deep_interval.0,
+            roundtrip_interval: common.roundtrip_interval.0,
+            name: format!("{}/{}/{}", host_name(), self.agent.id.as_deref().unwrap_or_default(), self.section.name),
             fresh_every: common.fresh_every.0,
             connection: common.connection,
             require_coverage: common.require_coverage,
@@ -257,7 +259,10 @@ impl Draft<'_> {
 
     fn warn(&self, common: &CommonKeys, walk: &mut Walk<'_>) {
         let shared_is_said = find(&self.section.table, "shared").is_some();
-        if common.criticality == Criticality::Required && common.shared && !shared_is_said && self.readiness == Readiness::Strict
+        if common.criticality == Criticality::Required
+            && common.shared
+            && !shared_is_said
+            && self.agent.readiness == Readiness::Strict
         {
             walk.warnings.push(
                 "required and shared: every replica will leave the Service together when it fails; say `shared = false`, \

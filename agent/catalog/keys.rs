@@ -68,10 +68,13 @@ pub(crate) struct CommonKeys {
     #[schemars(range(min = 1, max = 100))]
     pub(crate) rise: u32,
     /// How far a run goes; each depth includes the ones before it. A deep question that is refused
-    /// lowers coverage, never status.
+    /// lowers coverage, never status. `roundtrip` writes, reads and removes an object of Probity's own,
+    /// where the backend has one.
     pub(crate) depth: Depth,
     /// Deep questions are asked at most so often, and at `interval` while a deep finding stands.
     pub(crate) deep_interval: Span,
+    /// A round trip (`depth = "roundtrip"`) is made at most so often, and at `interval` while one goes wrong.
+    pub(crate) roundtrip_interval: Span,
     /// A fresh session is opened at least so often; at once after a failure or a changed secret or
     /// certificate.
     pub(crate) fresh_every: Span,
@@ -99,6 +102,7 @@ impl Default for CommonKeys {
             rise: 2,
             depth: Depth::default(),
             deep_interval: Span::seconds(60),
+            roundtrip_interval: Span::seconds(60),
             fresh_every: Span::seconds(300),
             connection: ConnectionPolicy::default(),
             targets: Targets::default(),

@@ -31,7 +31,7 @@ use self::{
     keys::AgentKeys,
     known::KnownKeys,
     mistake::{Mistake, Shown},
-    plan::{DependencyPlan, Plan, Readiness},
+    plan::{DependencyPlan, Plan},
     source::{File, Place},
     unsupported::Where,
     walk::Walk,
@@ -140,7 +140,7 @@ impl<'a> Loader<'a> {
             walk.mistake(section.header.clone(), format!("`{}` cannot be the name of a dependency", section.name)).help =
                 Some("up to 63 of a-z, 0-9, `.`, `_` and `-`, starting with a letter or a digit".into());
         }
-        let plan = self.planned(section, defaults, keys.readiness, broken, &mut walk);
+        let plan = self.planned(section, defaults, keys, broken, &mut walk);
         self.absorb(walk, &section.name);
         plan
     }
@@ -149,7 +149,7 @@ impl<'a> Loader<'a> {
         &self,
         section: &Section<'_>,
         defaults: &Defaults<'_>,
-        readiness: Readiness,
+        agent: &AgentKeys,
         broken: bool,
         walk: &mut Walk<'_>,
     ) -> Option<DependencyPlan> {
@@ -159,7 +159,7 @@ impl<'a> Loader<'a> {
         if broken {
             return None;
         }
-        Draft { section, entry, kind, schema, twin, defaults, readiness }.build(walk)
+        Draft { section, entry, kind, schema, twin, defaults, agent }.build(walk)
     }
 
     fn walk(&self, section: &Section<'_>, words: Where) -> Walk<'a> {

@@ -28,8 +28,6 @@ const WORDS: &[(Where, &str)] = &[
     (Where::Agent, "otlp"),
     (Where::Agent, "settle"),
     (Where::Dependency, "depends_on"),
-    (Where::Dependency, "query"),
-    (Where::Dependency, "roundtrip_interval"),
     (Where::Dependency, "on_probe_fault"),
     (Where::Dependency, "max_discovered"),
     (Where::Dependency, "auth_max_attempts"),
@@ -43,7 +41,6 @@ pub(super) fn is_planned(place: Where, word: &str) -> bool {
 
 /// Words for a key that a later version will know, and what can be written today.
 const VALUES: &[(&str, &str, &str)] = &[
-    ("depth", "roundtrip", "use `deep`"),
     ("targets", "first", "use `any`"),
     ("targets", "all", "give each host an entry of its own"),
     ("targets", "quorum", "give each host an entry of its own"),

@@ -33,6 +33,15 @@ const PAUSE_FOR_PEOPLE: Duration = Duration::from_mins(5);
 /// Of the last five answers, so many have to be slow.
 const SLOW_ANSWERS: u32 = 3;
 
+/// So many changes of the verdict within [`UNREST`] are flapping, which lasts until there was none for [`QUIET`].
+const CHANGES: usize = 4;
+
+/// See [`CHANGES`].
+const UNREST: Duration = Duration::from_mins(10);
+
+/// See [`CHANGES`].
+const QUIET: Duration = Duration::from_mins(5);
+
 /// A point in time, by both clocks: the steady one decides, the other one is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
@@ -102,7 +111,9 @@ pub fn judge(before: &Standing, outcome: Arc<Outcome>, now: Moment) -> (Standing
     };
     if let Some(status) = decided {
         memory.settle(status, now.since_start);
-        next.show(status.into(), outcome.at);
+        let flapping = memory.flapping.filter(|_| status != Status::Unhealthy);
+        next.findings.extend(flapping.map(|changes| Finding::degraded("flapping", changes)));
+        next.show(status.max(worst(&next.findings)).into(), outcome.at);
     }
     let memory = &mut next.memory;
     memory.pause = memory.back_off(&timing, &outcome, now.since_start);
@@ -160,7 +171,18 @@ impl Memory {
         findings
     }
 
+    /// Who changes all the time is not believed to be healthy until it has been quiet; unhealthy it is believed at once.
     fn settle(&mut self, status: Status, now: Duration) {
+        self.changes.retain(|at| now.saturating_sub(*at) < UNREST);
+        if self.verdict.is_some_and(|verdict| verdict != status) {
+            self.changes.push(now);
+        }
+        let is_quiet = self.changes.last().is_none_or(|at| now.saturating_sub(*at) >= QUIET);
+        self.flapping = match self.changes.len() {
+            _ if is_quiet => None,
+            many if many >= CHANGES => Some(many),
+            some => self.flapping.map(|_| some),
+        };
         self.verdict = Some(status);
         self.unhealthy_since = (status == Status::Unhealthy).then(|| self.unhealthy_since.unwrap_or(now));
     }

@@ -134,6 +134,10 @@ pub(super) struct Memory {
     pub(super) slow: u8,
     /// The latest latency finding.
     pub(super) latency: Option<Finding>,
+    /// When the verdict changed lately, counted from the agent's start.
+    pub(super) changes: Vec<Duration>,
+    /// How often, while that is too often.
+    pub(super) flapping: Option<usize>,
     /// When the verdict became unhealthy, counted from the agent's start.
     pub(super) unhealthy_since: Option<Duration>,
     /// The pause after the latest run, where back-off has stretched it.

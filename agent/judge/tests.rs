@@ -90,6 +90,7 @@ fn the_way_back_takes_rise_the_second_success_quickly() {
     course.sees(healthy(), Healthy).then(10_000, false);
     assert_eq!(course.standing.last_error.as_ref().unwrap().failure.kind, ConnectRefused, "kept after recovery");
     // A relapse starts from the beginning, and what it answers with a finding is never shown healthy.
+    course.now += UNREST;
     course.sees(failed(ConnectionLost), Unhealthy).sees(full(), Unhealthy).sees(full(), Degraded).sees(healthy(), Healthy);
 }
 
@@ -97,11 +98,39 @@ fn the_way_back_takes_rise_the_second_success_quickly() {
 fn findings_show_and_go_at_once() {
     let mut course = Course::settled();
     course.sees(full(), Degraded).then(10_000, false).sees(healthy(), Healthy);
+    course.now += UNREST;
     course
         .sees(found(Finding::unhealthy("not_primary", "standby")), Unhealthy)
         .sees(healthy(), Unhealthy)
         .sees(healthy(), Healthy);
     assert_eq!(course.standing.last_error, None, "a finding is not a failure");
+}
+
+#[test]
+fn whoever_flaps_is_degraded_until_it_is_quiet_and_never_hidden_when_it_is_down() {
+    let mut course = Course::settled();
+    let bad = || found(Finding::unhealthy("not_primary", "standby"));
+    course.sees(bad(), Unhealthy).sees(healthy(), Unhealthy).sees(healthy(), Healthy);
+    course.sees(bad(), Unhealthy).sees(healthy(), Unhealthy).sees(healthy(), Degraded);
+    assert_eq!(course.standing.why(), "flapping 4");
+    let turned = course.now;
+    while course.now + Duration::from_secs(10) < turned + QUIET {
+        course.sees(healthy(), Degraded);
+    }
+    course.sees(healthy(), Healthy);
+    // Old changes count again as long as they are not ten minutes old.
+    course.sees(bad(), Unhealthy).sees(bad(), Unhealthy).sees(healthy(), Unhealthy).sees(healthy(), Degraded);
+}
+
+#[test]
+fn what_changes_seldom_does_not_flap() {
+    let mut course = Course::settled();
+    for _ in 0..8 {
+        course.now += UNREST / 3;
+        course.sees(full(), Degraded);
+        course.now += UNREST / 3;
+        course.sees(healthy(), Healthy);
+    }
 }
 
 #[test]

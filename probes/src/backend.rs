@@ -33,6 +33,8 @@ pub trait Backend: Send + Sync + Sized + 'static {
     /// Whether the server counts connections that end before their log-in, and in the end blocks the machine they
     /// come from: it is never dialled without a log-in, and a failed TLS handshake pauses like rejected credentials.
     const COUNTS_INTERRUPTIONS: bool = false;
+    /// Whether it can write, read and remove a canary of our own.
+    const ROUNDTRIP: bool = false;
     /// The query phase above which it is degraded, unless the catalog says otherwise.
     const LATENCY: Duration;
 
@@ -53,6 +55,11 @@ pub trait Backend: Send + Sync + Sized + 'static {
 
     /// Role, lag, quorum, alarms: notes facts and findings. Refusal for lack of privilege lowers coverage, never status.
     fn examine(&self, session: &mut Self::Session, run: &mut Run) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Writes, reads and removes [`Run::canary`], where [`Backend::ROUNDTRIP`] says so. Refusal is a failure: it was asked for.
+    fn roundtrip(&self, _: &mut Self::Session, _: &mut Run) -> impl Future<Output = Result<(), Failure>> + Send {
+        async { Ok(()) }
+    }
 
     /// Ends politely, so that the server's log stays silent.
     fn close(&self, session: Self::Session) -> impl Future<Output = ()> + Send;
@@ -105,6 +112,10 @@ pub struct Options {
     pub depth: Depth,
     /// Deep questions are asked at most so often, unless a deep finding stands.
     pub deep_interval: Duration,
+    /// A round trip is made at most so often, unless the last one went wrong.
+    pub roundtrip_interval: Duration,
+    /// Who asks: probes of the same name share their canary.
+    pub name: String,
     /// A fresh session is opened at least so often.
     pub fresh_every: Duration,
     /// Whether sessions are kept.
@@ -124,6 +135,8 @@ impl Default for Options {
         Self {
             depth: Depth::Deep,
             deep_interval: Duration::from_mins(1),
+            roundtrip_interval: Duration::from_mins(1),
+            name: String::new(),
             fresh_every: Duration::from_mins(5),
             connection: ConnectionPolicy::Auto,
             require_coverage: false,

@@ -20,6 +20,8 @@ pub(crate) struct Candidates<'a> {
 struct Tried {
     place: String,
     failure: Failure,
+    /// What was learned of it.
+    notes: Notes,
     /// It is well, but not the one that is looked for.
     unwanted: bool,
 }
@@ -49,13 +51,13 @@ impl<'a> Candidates<'a> {
     pub(crate) fn after(&mut self, failure: Failure, run: &mut Run, is_last_word: bool) -> Result<(), Failure> {
         let place = run.endpoint(self.target).to_string();
         let unwanted = std::mem::take(&mut run.unwanted);
-        self.tried.push(Tried { place, failure, unwanted });
+        let notes = std::mem::take(&mut run.notes);
+        self.tried.push(Tried { place, failure, notes, unwanted });
         let next = self.tried.len();
         run.narrow(None);
         if is_last_word || next == self.target.candidates() || run.remaining().is_zero() {
             return Err(self.verdict(is_last_word, run));
         }
-        run.notes = Notes::default();
         run.connections.clear();
         self.turn_to(next, run);
         Ok(())
@@ -71,12 +73,13 @@ impl<'a> Candidates<'a> {
     }
 
     /// The failure of the address that came furthest; of several the first. A last word is the verdict.
-    fn verdict(&mut self, is_last_word: bool, run: &Run) -> Failure {
+    fn verdict(&mut self, is_last_word: bool, run: &mut Run) -> Failure {
         let furthest = |tried: &Tried| tried.failure.phase.map(|phase| phase as usize);
         let most = self.tried.iter().map(furthest).max().flatten();
         let at = if is_last_word { None } else { self.tried.iter().position(|tried| furthest(tried) == most) };
         let at = at.unwrap_or(self.tried.len() - 1);
-        let Tried { place, mut failure, .. } = self.tried.swap_remove(at);
+        let Tried { place, mut failure, notes, .. } = self.tried.remove(at);
+        run.notes = notes;
         if self.tried.is_empty() {
             return failure;
         }

@@ -49,6 +49,7 @@ pub mod failure;
 pub mod finding;
 pub mod manual;
 pub mod prober;
+pub mod question;
 mod redact;
 pub mod registry;
 pub mod run;

@@ -25,7 +25,7 @@ pub struct Manual {
 /// One depth: what is asked, and which privilege it takes.
 #[derive(Debug)]
 pub struct LevelRow {
-    /// `connect`, `handshake`, `query` or `deep`.
+    /// `connect`, `handshake`, `query`, `deep` or `roundtrip`.
     pub level: &'static str,
     /// What is sent.
     pub question: &'static str,
@@ -94,6 +94,26 @@ pub const COMMON_FINDINGS: &[FindingRow] = &[
         code: "certificate_expiring",
         meaning: "A certificate of the presented chain expires sooner than `degraded.certificate` (observed: days left): degraded.",
         remedy: "Renew the server's certificate.",
+    },
+    FindingRow {
+        code: "flapping",
+        meaning: "The agent's verdict changed 4 times or more within 10 minutes (observed: how often): degraded until 5 minutes were quiet. Unhealthy stays unhealthy.",
+        remedy: "Look at what comes and goes: `since` and `last_error` of the dependency, and `probity_transitions_total`.",
+    },
+    FindingRow {
+        code: "unexpected_value",
+        meaning: "The own question was answered, but its first value is not `expect.value`: unhealthy.",
+        remedy: "Ask the same by hand; if the answer is right, correct `expect.value`.",
+    },
+    FindingRow {
+        code: "unexpected_rows",
+        meaning: "The own question was answered, but not with `expect.rows` rows: unhealthy.",
+        remedy: "Ask the same by hand; if the answer is right, correct `expect.rows`.",
+    },
+    FindingRow {
+        code: "roundtrip_lost",
+        meaning: "What a round trip wrote was not what it read back (observed: what came instead): unhealthy.",
+        remedy: "Writes are accepted and lost: look for eviction, replicas that answer for the primary, or a route that drops messages.",
     },
     FindingRow {
         code: "partial_coverage",

@@ -11,7 +11,6 @@ use tokio::{runtime::Handle, sync::oneshot, time::timeout_at};
 use crate::{
     backend::Probe,
     failure::{Failure, FailureKind},
-    finding::Facts,
     run::{Outcome, Status, overdue},
 };
 
@@ -73,7 +72,7 @@ impl Prober {
             status: Status::Unhealthy,
             failure: Some(failure),
             findings: Vec::new(),
-            facts: Facts::new(),
+            facts: Arc::default(),
             missing: Vec::new(),
             depth: None,
             session: seen.session,

@@ -8,6 +8,7 @@ use crate::{
     address::unknown,
     backend::{Backend, ConfigError, Options, Probe},
     manual::Manual,
+    run::Depth,
     session::Asker,
 };
 
@@ -28,6 +29,8 @@ pub struct Entry {
     pub example: &'static str,
     /// The query phase above which it is degraded by default.
     pub latency: std::time::Duration,
+    /// Whether it can make a round trip.
+    pub roundtrip: bool,
     schema: fn(&mut SchemaGenerator) -> Schema,
     build: fn(serde_json::Value, Options) -> Result<Arc<dyn Probe>, ConfigError>,
 }
@@ -40,6 +43,7 @@ impl Registration {
             manual: B::MANUAL,
             example: B::EXAMPLE,
             latency: B::LATENCY,
+            roundtrip: B::ROUNDTRIP,
             schema: |generator| B::Config::json_schema(generator),
             build: build::<B>,
         };
@@ -75,6 +79,9 @@ fn build<B: Backend>(config: serde_json::Value, options: Options) -> Result<Arc<
         let path = error.path().to_string();
         ConfigError::new(if path == "." { String::new() } else { path }, error.into_inner().to_string())
     })?;
+    if options.depth == Depth::Roundtrip && !B::ROUNDTRIP {
+        return Err(ConfigError::new("depth", format!("`{}` has no round trip: its deepest questions are `deep`", B::KIND)));
+    }
     Ok(Arc::new(Asker::new(B::build(config)?, options)))
 }
 

@@ -120,6 +120,8 @@ pub enum Depth {
     /// Role, replication, quorum, saturation, alarms.
     #[default]
     Deep,
+    /// A canary of our own, written, read and removed: only when asked for.
+    Roundtrip,
 }
 
 /// Whether the session was there already.
@@ -184,8 +186,8 @@ pub struct Outcome {
     pub failure: Option<Failure>,
     /// Why a dependency that answered is not well.
     pub findings: Vec<Finding>,
-    /// What was learned of the peer.
-    pub facts: Facts,
+    /// What was learned of the peer; shared with the runs before, as long as nothing new is learned.
+    pub facts: Arc<Facts>,
     /// Questions that were refused: with any, coverage is partial.
     pub missing: Vec<String>,
     /// How far the run got.
@@ -215,16 +217,26 @@ impl Outcome {
 /// What was noted while one part of a run went on.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Notes {
-    pub(crate) facts: Facts,
+    pub(crate) facts: Arc<Facts>,
     pub(crate) findings: Vec<Finding>,
     pub(crate) missing: Vec<String>,
 }
 
 impl Notes {
+    /// Adds what others say.
     pub(crate) fn absorb(&mut self, other: &Self) {
-        self.facts.extend(other.facts.clone());
-        self.findings.extend(other.findings.iter().cloned());
-        self.missing.extend(other.missing.iter().cloned());
+        self.add_facts(&other.facts);
+        self.findings.extend_from_slice(&other.findings);
+        self.missing.extend_from_slice(&other.missing);
+    }
+
+    /// Where only one of the two has facts they are shared, not copied.
+    pub(crate) fn add_facts(&mut self, facts: &Arc<Facts>) {
+        if self.facts.is_empty() {
+            self.facts = Arc::clone(facts);
+        } else if !facts.is_empty() {
+            Arc::make_mut(&mut self.facts).extend(facts.iter().map(|(name, value)| (name.clone(), value.clone())));
+        }
     }
 }
 
@@ -268,13 +280,17 @@ pub struct Run {
     pub(crate) speaks: Protocol,
     pub(crate) greets: bool,
     pub(crate) resolver: Resolver,
+    /// What this run learned itself.
     pub(crate) notes: Notes,
+    /// What was learned before and still stands: when the session was opened, by questions that are not due.
+    pub(crate) recalled: Notes,
     pub(crate) stamps: Vec<Stamp>,
     pub(crate) connections: Vec<Connection>,
     pub(crate) single_use: bool,
     /// The address that was opened last is well, but not the one that is looked for.
     pub(crate) unwanted: bool,
     pub(crate) certificate_warning: Duration,
+    pub(crate) canary: Arc<str>,
 }
 
 impl Run {
@@ -291,11 +307,13 @@ impl Run {
             greets: false,
             resolver,
             notes: Notes::default(),
+            recalled: Notes::default(),
             stamps: Vec::new(),
             connections: Vec::new(),
             single_use: false,
             unwanted: false,
             certificate_warning: Duration::ZERO,
+            canary: Arc::default(),
         }
     }
 
@@ -349,6 +367,19 @@ impl Run {
     #[must_use]
     pub fn question_limit(&self) -> Duration {
         Duration::from_secs(1).min(self.remaining() / 2)
+    }
+
+    /// The name of Probity's own object in a round trip: the same in every run of this probe, so that nothing grows,
+    /// and another one for every other probe. Sixteen hexadecimal digits.
+    #[must_use]
+    pub fn canary(&self) -> &str {
+        &self.canary
+    }
+
+    /// What a round trip writes: sixteen hexadecimal digits that were not written before.
+    #[must_use]
+    pub fn nonce(&self) -> String {
+        format!("{:016x}", fastrand::u64(..))
     }
 
     /// Does one step under the deadline, times it and stamps its failure.
@@ -506,7 +537,7 @@ impl Run {
             Value::Text(text) => Value::from(self.redactor().clean(&text)),
             other => other,
         };
-        self.notes.facts.insert(name.into(), value);
+        Arc::make_mut(&mut self.notes.facts).insert(name.into(), value);
     }
 
     /// Notes a fact if it is known.

@@ -3,7 +3,12 @@
 //! One run at a time holds the slot. A session that failed is never used again; one that was lost gets
 //! one fresh try inside the same deadline; rejected credentials are not tried again before their time.
 
-use std::{future::pending, sync::Arc, time::Duration};
+use std::{
+    future::pending,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::{FutureExt, future::BoxFuture, future::select_all};
 use tokio::{
@@ -16,7 +21,7 @@ use crate::{
     backend::{Backend, ConnectionPolicy, Options, Probe},
     candidates::{ADDRESS_FAILING, Candidates},
     failure::{Failure, FailureKind},
-    finding::{Finding, Severity, Value},
+    finding::{Facts, Finding, Severity, Value},
     manual::{COMMON_FACTS, Manual},
     redact::Redactor,
     run::{Depth, Notes, Outcome, Phase, Run, SessionKind, Stamp, Status, overdue},
@@ -33,6 +38,8 @@ const AUTH_PAUSES: [u64; 5] = [60, 120, 240, 300, 1800];
 pub(crate) struct Asker<B: Backend> {
     backend: B,
     options: Options,
+    /// What its round trips write to.
+    canary: Arc<str>,
     /// Held for a whole run, so that there is never a second one beside it.
     slot: tokio::sync::Mutex<Slot<B::Session>>,
     /// The sockets of the warm session while no run uses it, for whoever waits for its end.
@@ -41,7 +48,9 @@ pub(crate) struct Asker<B: Backend> {
 
 struct Slot<S> {
     warm: Option<Session<S>>,
-    deep: Option<(Instant, Notes)>,
+    /// What was learned by questions that are not asked in every run.
+    deep: Option<Learned>,
+    roundtrip: Option<Learned>,
     rejected: Option<Rejected>,
     /// The files that the last opening read.
     stamps: Vec<Stamp>,
@@ -64,6 +73,40 @@ struct Session<S> {
     candidate: usize,
 }
 
+/// What a question that is not asked in every run was answered with.
+struct Learned {
+    at: Instant,
+    notes: Notes,
+    /// What was recalled before it the last time, and what the two make together: the same in most runs.
+    sum: Option<(Arc<Facts>, Arc<Facts>)>,
+}
+
+impl Learned {
+    fn new(notes: Notes) -> Self {
+        Self { at: Instant::now(), notes, sum: None }
+    }
+
+    /// Adds it to what is recalled. The facts of most runs are those of the run before, and not copied.
+    fn recall(&mut self, recalled: &mut Notes) {
+        recalled.findings.extend_from_slice(&self.notes.findings);
+        recalled.missing.extend_from_slice(&self.notes.missing);
+        if let Some((before, sum)) = &self.sum
+            && Arc::ptr_eq(before, &recalled.facts)
+        {
+            recalled.facts = Arc::clone(sum);
+            return;
+        }
+        let before = Arc::clone(&recalled.facts);
+        recalled.add_facts(&self.notes.facts);
+        self.sum = Some((before, Arc::clone(&recalled.facts)));
+    }
+
+    /// Whether it is asked again: after its time, and at once while a finding stands.
+    fn stands(&self, interval: Duration) -> bool {
+        self.at.elapsed() < interval && self.notes.findings.is_empty()
+    }
+}
+
 /// Credentials that the server refused.
 struct Rejected {
     times: usize,
@@ -77,12 +120,18 @@ impl<S> Slot<S> {
         Self {
             warm: None,
             deep: None,
+            roundtrip: None,
             rejected: None,
             stamps: Vec::new(),
             redactor: Arc::default(),
             leaving: Vec::new(),
             closing: JoinSet::new(),
         }
+    }
+
+    /// What was learned of a server that may be another one now.
+    fn forget(&mut self) {
+        (self.deep, self.roundtrip) = (None, None);
     }
 
     /// One that may still owe us an answer cannot be ended politely.
@@ -120,7 +169,10 @@ impl<S> Session<S> {
 
 impl<B: Backend> Asker<B> {
     pub(crate) fn new(backend: B, options: Options) -> Self {
-        Self { backend, options, slot: tokio::sync::Mutex::new(Slot::new()), idle: watch::Sender::default() }
+        let mut hasher = DefaultHasher::new();
+        (B::KIND, &options.name).hash(&mut hasher);
+        let canary = format!("{:016x}", hasher.finish()).into();
+        Self { backend, options, canary, slot: tokio::sync::Mutex::new(Slot::new()), idle: watch::Sender::default() }
     }
 
     /// A run from its first to its last step. Whatever it leaves in the slot may be used again.
@@ -138,7 +190,7 @@ impl<B: Backend> Asker<B> {
             }
             reconnected = true;
             // Another server may answer now.
-            slot.deep = None;
+            slot.forget();
         }
         self.mind_rejection(run, slot).await?;
         let mut session = self.open(run, slot).await?;
@@ -170,7 +222,7 @@ impl<B: Backend> Asker<B> {
         let depth = match self.converse(&mut session, run, slot).await {
             Ok(depth) => depth,
             Err(failure) if failure.kind == FailureKind::ConnectionLost || session.is_lost() => {
-                run.notes = Notes::default();
+                (run.notes, run.recalled) = (Notes::default(), Notes::default());
                 run.seen().phases = crate::run::Phases::default();
                 return Ok(None);
             }
@@ -253,9 +305,14 @@ impl<B: Backend> Asker<B> {
         let notes = std::mem::replace(&mut run.notes, before);
         let stamps = std::mem::take(&mut run.stamps);
         slot.stamps.clone_from(&stamps);
-        let inner = opened?;
         let (connections, candidate) = (run.connections.clone(), run.candidate);
-        Ok(Session { inner, opened: Instant::now(), notes, stamps, connections, candidate })
+        match opened {
+            Ok(inner) => Ok(Session { inner, opened: Instant::now(), notes, stamps, connections, candidate }),
+            Err(failure) => {
+                run.notes.add_facts(&notes.facts);
+                Err(failure)
+            }
+        }
     }
 
     /// The question, and the deep ones when they are due.
@@ -265,7 +322,7 @@ impl<B: Backend> Asker<B> {
         run: &mut Run,
         slot: &mut Slot<B::Session>,
     ) -> Result<Depth, Failure> {
-        run.notes.absorb(&session.notes);
+        run.recalled.absorb(&session.notes);
         if self.options.depth < Depth::Query {
             return Ok(Depth::Handshake);
         }
@@ -275,27 +332,43 @@ impl<B: Backend> Asker<B> {
         if self.options.depth < Depth::Deep {
             return Ok(Depth::Query);
         }
-        let standing = match &slot.deep {
-            Some((at, notes)) if at.elapsed() < self.options.deep_interval && notes.findings.is_empty() => Some(notes),
-            _ => None,
-        };
-        if let Some(notes) = standing {
-            run.notes.absorb(notes);
+        if let Some(learned) = slot.deep.as_mut().filter(|learned| learned.stands(self.options.deep_interval)) {
+            learned.recall(&mut run.recalled);
+        } else {
+            slot.deep = Some(self.learn(Phase::Deep, session, run).await?);
+        }
+        if self.options.depth < Depth::Roundtrip {
             return Ok(Depth::Deep);
         }
+        if let Some(learned) = slot.roundtrip.as_mut().filter(|learned| learned.stands(self.options.roundtrip_interval)) {
+            learned.recall(&mut run.recalled);
+        } else {
+            slot.roundtrip = Some(self.learn(Phase::Roundtrip, session, run).await?);
+        }
+        Ok(Depth::Roundtrip)
+    }
+
+    /// Asks what is not asked in every run.
+    async fn learn(&self, phase: Phase, session: &mut Session<B::Session>, run: &mut Run) -> Result<Learned, Failure> {
         let before = std::mem::take(&mut run.notes);
-        run.enter(Phase::Deep);
-        let answer = timeout_at(run.deadline(), self.backend.examine(&mut session.inner, run)).await;
-        let examined = run.settle(Phase::Deep, answer);
-        let mut deep = std::mem::replace(&mut run.notes, before);
-        match examined {
+        run.enter(phase);
+        let deadline = run.deadline();
+        let question = async {
+            match phase {
+                Phase::Roundtrip => self.backend.roundtrip(&mut session.inner, run).await,
+                _ => self.backend.examine(&mut session.inner, run).await,
+            }
+        };
+        let answer = timeout_at(deadline, question).await;
+        let answer = run.settle(phase, answer);
+        let mut notes = std::mem::replace(&mut run.notes, before);
+        match answer {
             Ok(()) => {}
-            Err(failure) if failure.kind == FailureKind::Permission => deep.missing.push("deep".into()),
+            Err(failure) if phase == Phase::Deep && failure.kind == FailureKind::Permission => notes.missing.push("deep".into()),
             Err(failure) => return Err(failure),
         }
-        run.notes.absorb(&deep);
-        slot.deep = Some((Instant::now(), deep));
-        Ok(Depth::Deep)
+        run.notes.absorb(&notes);
+        Ok(Learned::new(notes))
     }
 
     /// Dials the first address that accepts.
@@ -340,20 +413,23 @@ impl<B: Backend> Asker<B> {
     fn outcome(&self, run: &mut Run, result: Result<Reached, Failure>) -> Outcome {
         let duration = run.elapsed();
         let phases = run.seen().phases;
-        let notes = &mut run.notes;
+        let mut notes = std::mem::take(&mut run.recalled);
         let (failure, depth, reconnected) = match result {
-            Ok(reached) => (None, Some(reached.depth), reached.reconnected),
+            Ok(reached) => {
+                notes.absorb(&run.notes);
+                (None, Some(reached.depth), reached.reconnected)
+            }
             Err(failure) => {
                 // What the backend said of itself earlier says nothing about one that does not answer now.
-                notes.findings.clear();
-                notes.missing.clear();
-                notes.facts.retain(|name, _| COMMON_FACTS.iter().any(|row| row.name == name));
+                (notes.findings, notes.missing) = (Vec::new(), Vec::new());
+                Arc::make_mut(&mut notes.facts).retain(|name, _| COMMON_FACTS.iter().any(|row| row.name == name));
+                notes.add_facts(&run.notes.facts);
                 if matches!(
                     failure.kind,
                     FailureKind::Auth | FailureKind::Permission | FailureKind::Overload | FailureKind::NotReady
                 ) && failure.code.is_some()
                 {
-                    notes.facts.insert("process_alive".into(), true.into());
+                    Arc::make_mut(&mut notes.facts).insert("process_alive".into(), true.into());
                 }
                 (Some(failure), None, false)
             }
@@ -373,7 +449,6 @@ impl<B: Backend> Asker<B> {
             (None, Some(Severity::Degraded)) => Status::Degraded,
             (None, None) => Status::Healthy,
         };
-        let notes = std::mem::take(notes);
         Outcome {
             status,
             failure,
@@ -440,6 +515,7 @@ impl<B: Backend> Probe for Asker<B> {
         run.speaks = B::SPEAKS;
         run.greets = B::GREETS;
         run.certificate_warning = self.options.certificate;
+        run.canary = Arc::clone(&self.canary);
         run
     }
 
@@ -452,7 +528,7 @@ impl<B: Backend> Probe for Asker<B> {
             run.seen().redactor = Arc::clone(&slot.redactor);
             let result = self.go(&mut run, &mut slot).await;
             if let Err(failure) = &result {
-                slot.deep = None;
+                slot.forget();
                 if Self::rejects(failure, &run) {
                     slot.mind(failure);
                 }

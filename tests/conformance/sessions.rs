@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use probity_probes::{ConnectionPolicy, Depth, FailureKind, Options, Outcome, Prober, SessionKind, Status};
+use probity_probes::{ConnectionPolicy, Depth, FailureKind, Options, Outcome, Phase, Prober, SessionKind, Status};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::support::actor::{Act, Stage};
@@ -113,6 +113,26 @@ fn deep_questions_are_asked_in_their_own_time() {
     assert_eq!(play.degraded("sick true"), "ask examine");
     assert_eq!(play.well(), "ask examine");
     assert_eq!(play.well(), "ask");
+}
+
+#[test]
+fn a_round_trip_is_made_when_it_is_asked_for_and_in_its_own_time() {
+    let play = Play::new(Options { depth: Depth::Roundtrip, ..Options::default() });
+    assert_eq!(play.well(), "open ask examine roundtrip");
+    assert_eq!(play.well(), "ask");
+    play.later(MINUTE);
+    play.stage.next("roundtrip", Act::Sick);
+    assert_eq!(play.degraded("sick true"), "ask examine roundtrip");
+    assert_eq!(play.well(), "ask roundtrip");
+    play.later(MINUTE);
+    // Unlike a deep question, it was asked for: a refusal is a failure, and it is made again at once.
+    play.stage.next("roundtrip", Act::Fail(FailureKind::Permission));
+    let (outcome, calls) = play.fails(FailureKind::Permission);
+    assert_eq!(
+        (outcome.failure.and_then(|failure| failure.phase), calls.as_str()),
+        (Some(Phase::Roundtrip), "ask examine roundtrip close")
+    );
+    assert_eq!(play.well(), "open ask examine roundtrip");
 }
 
 #[test]

@@ -60,6 +60,54 @@ fn a_port_in_use_is_one_sentence() {
     assert!(ended.stderr.contains(&address) && ended.stderr.contains("in use"), "{}", ended.stderr);
 }
 
+/// The probe hangs, and so the first signal has something to wait for.
+#[test]
+fn a_second_signal_does_not_wait() {
+    let hung = peers::black_hole();
+    for (signal, code) in [(Signal::TERM, 128 + 15), (Signal::INT, 128 + 2)] {
+        let agent = Agent::start(&format!("[dependencies.hung]\nbackend = \"redis\"\nurl = \"redis://{}\"\n", hung.addr()));
+        eventually(PATIENCE, "a run is in flight", || {
+            agent.get("/metrics").body.contains("\nprobity_runs_in_flight 1\n").then_some(())
+        });
+        agent.process().signal(Signal::TERM);
+        eventually(PATIENCE, "it stops", || agent.log().contains("stopping: no new runs").then_some(()));
+        agent.process().signal(signal);
+        let ended = agent.wait();
+        assert_eq!(ended.code(), Some(code), "{}", ended.stderr);
+        assert!(ended.stderr.contains("stopping at once"), "{}", ended.stderr);
+    }
+}
+
+/// What is left of the files is kept for the probes, and every dependency is still told.
+#[test]
+fn few_open_files_are_said_and_lived_with() {
+    let gone = peers::refused();
+    let catalog: String =
+        (0..20).map(|n| entry(&format!("gone-{n}"), "redis", &format!("redis://{}", gone.addr()), "")).collect();
+    let agent = Agent::builder(&catalog).open_files(64).start();
+    agent.wait_for("every one is seen", PATIENCE, |health| {
+        health["dependencies"].as_array().is_some_and(|all| {
+            all.len() == 20 && all.iter().all(|one| one["failure"]["kind"] == "connect_refused" && one["status"] == "unhealthy")
+        })
+    });
+    assert!(agent.log().contains("raise `ulimit -n`"), "{}", agent.log());
+    assert_eq!(agent.terminate().code(), Some(0));
+}
+
+/// Where the system has no authorities, a certificate cannot be verified, and the sentence says what to do.
+#[test]
+#[cfg(feature = "http")]
+fn a_system_without_authorities_is_said() {
+    let peer = peers::black_hole();
+    let entry = entry("web", "http", &format!("https://{}/", peer.addr()), "");
+    let check = ["--check", "--format", "json"].into_iter().fold(Agent::builder(&entry), crate::support::agent::Builder::arg);
+    let check = check.env("SSL_CERT_FILE", "/dev/null").env("SSL_CERT_DIR", "/dev/null");
+    let ended = check.start_unchecked().wait();
+    for words in ["this machine has no bundle of certificate authorities", "Debian: ca-certificates"] {
+        assert!(ended.stdout.contains(words), "{}", ended.stdout);
+    }
+}
+
 #[test]
 fn a_wrong_catalog_never_starts() {
     let ended = Agent::builder("[dependencies.cache]\nbackend = \"reddis\"\nurl = 7\n").start_unchecked().wait();

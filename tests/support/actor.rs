@@ -77,7 +77,7 @@ impl Stage {
         (stage, probe)
     }
 
-    /// What it does when it is next called `open`, `ask`, `examine` or `close`; queued behind what it was told before.
+    /// What it does when it is next called `open`, `ask`, `examine`, `roundtrip` or `close`; queued behind what it was told before.
     pub(crate) fn next(&self, call: &'static str, act: Act) {
         lock(&self.acts).entry(call).or_default().push_back(act);
     }
@@ -143,6 +143,7 @@ impl Backend for Actor {
         unsupported: &[],
     };
     const SPEAKS: Protocol = Protocol::Other("whatever it is told");
+    const ROUNDTRIP: bool = true;
     const LATENCY: Duration = Duration::from_millis(250);
 
     fn build(config: ActorConfig) -> Result<Self, ConfigError> {
@@ -178,6 +179,10 @@ impl Backend for Actor {
 
     async fn examine(&self, _: &mut Self::Session, run: &mut Run) -> Result<(), Failure> {
         self.stage.act("examine", Some(run)).await
+    }
+
+    async fn roundtrip(&self, _: &mut Self::Session, run: &mut Run) -> Result<(), Failure> {
+        self.stage.act("roundtrip", Some(run)).await
     }
 
     async fn close(&self, _: Self::Session) {

@@ -54,6 +54,12 @@ impl Builder {
         self
     }
 
+    /// It may have so many files open, and can ask for no more.
+    pub(crate) fn open_files(mut self, limit: u32) -> Self {
+        self.launch = self.launch.through("prlimit", &[&format!("--nofile={limit}:{limit}")]);
+        self
+    }
+
     /// Starts it and waits until its HTTP port answers, whatever the answer is.
     #[track_caller]
     pub(crate) fn start(self) -> Agent {

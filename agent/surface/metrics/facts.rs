@@ -16,7 +16,7 @@ pub(super) fn families(snapshot: &Snapshot) -> Vec<MetricFamily> {
     for standing in &snapshot.standings {
         let plan = &standing.dependency;
         let Some(outcome) = fresh(standing) else { continue };
-        for (name, value) in &outcome.facts {
+        for (name, value) in outcome.facts.iter() {
             let Some(row) = plan.probe.manual().fact(name).filter(|row| row.metric) else { continue };
             let Some(number) = value.as_number().filter(|number| number.is_finite()) else { continue };
             let metric = format!("probity_{}_{name}", plan.backend);

@@ -74,6 +74,14 @@ impl Launch {
         self
     }
 
+    /// Starts it through a program that replaces itself by it.
+    pub(crate) fn through(mut self, program: &str, args: &[&str]) -> Self {
+        let own = std::mem::replace(&mut self.program, program.into());
+        let before = args.iter().map(OsString::from).chain([own.into_os_string()]);
+        self.args.splice(0..0, before);
+        self
+    }
+
     /// Runs it as another user; needs root.
     pub(crate) fn user(mut self, user: impl Into<String>) -> Self {
         self.user = Some(user.into());
