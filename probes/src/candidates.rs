@@ -1,6 +1,11 @@
 //! Several addresses of one dependency: tried in their order until one opens, all inside the one deadline.
 
+use std::{mem, time::Duration};
+
+use tokio::time::Instant;
+
 use crate::{
+    address::Endpoint,
     failure::{Failure, FailureKind},
     finding::Finding,
     run::{Notes, Run},
@@ -50,8 +55,8 @@ impl<'a> Candidates<'a> {
     /// The most telling failure when there is no other.
     pub(crate) fn after(&mut self, failure: Failure, run: &mut Run, is_last_word: bool) -> Result<(), Failure> {
         let place = run.endpoint(self.target).to_string();
-        let unwanted = std::mem::take(&mut run.unwanted);
-        let notes = std::mem::take(&mut run.notes);
+        let unwanted = mem::take(&mut run.unwanted);
+        let notes = mem::take(&mut run.notes);
         self.tried.push(Tried { place, failure, notes, unwanted });
         let next = self.tried.len();
         run.narrow(None);
@@ -102,5 +107,55 @@ impl<'a> Candidates<'a> {
             }
         }
         told.iter().map(|(place, kind)| format!("{place} ({kind})")).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Where a run was before it turned to another address.
+#[derive(Debug)]
+pub struct Aside {
+    candidate: usize,
+    connections: usize,
+}
+
+impl Run {
+    /// Cuts what comes next before the end of the run, or, with `None`, no longer.
+    pub(crate) fn narrow(&mut self, budget: Option<Duration>) {
+        self.deadline = budget.map_or(self.end, |budget| self.end.min(Instant::now() + budget));
+    }
+
+    /// The address that is dialled.
+    #[must_use]
+    pub fn endpoint<'a>(&self, target: &'a Target) -> &'a Endpoint {
+        target.endpoint(self.candidate)
+    }
+
+    /// Whether its addresses are looked at again, because nobody was the one looked for.
+    #[must_use]
+    pub fn is_second_look(&self, target: &Target) -> bool {
+        self.candidate >= target.candidates() / 2
+    }
+
+    /// Says that the opening begins anew with another connection, and has given up those it dialled before.
+    pub fn start_over(&mut self) {
+        self.connections.clear();
+        self.notes = Notes::default();
+    }
+
+    /// Turns to another address of the target for a deep question, which has its own limit; [`Run::back`] returns.
+    pub fn aside(&mut self, candidate: usize) -> Aside {
+        self.narrow(Some(self.question_limit()));
+        Aside { candidate: mem::replace(&mut self.candidate, candidate), connections: self.connections.len() }
+    }
+
+    /// Returns to the address of the session.
+    pub fn back(&mut self, from: &Aside) {
+        self.narrow(None);
+        self.candidate = from.candidate;
+        self.connections.truncate(from.connections);
+    }
+
+    /// Says that the address is well, but not the one that is looked for: another one may be, and nothing is wrong.
+    pub fn unwanted(&mut self) {
+        self.unwanted = true;
     }
 }

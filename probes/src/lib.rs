@@ -43,7 +43,7 @@
 pub mod address;
 pub mod backend;
 pub mod backends;
-mod candidates;
+pub mod candidates;
 pub mod duration;
 pub mod failure;
 pub mod finding;

@@ -16,13 +16,12 @@ use tokio::time::{Instant, error::Elapsed, timeout_at};
 use zeroize::Zeroizing;
 
 use crate::{
-    address::Endpoint,
     failure::{Failure, FailureKind},
     finding::{Facts, Finding, Value},
     manual::Manual,
     redact::Redactor,
     secret::Secret,
-    wire::{dial::Target, resolve::Resolver, sniff::Protocol, stream::Connection},
+    wire::{resolve::Resolver, sniff::Protocol, stream::Connection},
 };
 
 /// What a run says of a dependency. Unknown is not among them.
@@ -270,9 +269,9 @@ pub(crate) struct Progress {
 pub struct Run {
     started: Instant,
     /// Of what goes on now.
-    deadline: Instant,
+    pub(crate) deadline: Instant,
     /// Of the whole run.
-    end: Instant,
+    pub(crate) end: Instant,
     /// Which of several addresses is dialled.
     pub(crate) candidate: usize,
     progress: Arc<Mutex<Progress>>,
@@ -331,23 +330,6 @@ impl Run {
 
     pub(crate) fn deadline(&self) -> Instant {
         self.deadline
-    }
-
-    /// Cuts what comes next before the end of the run, or, with `None`, no longer.
-    pub(crate) fn narrow(&mut self, budget: Option<Duration>) {
-        self.deadline = budget.map_or(self.end, |budget| self.end.min(Instant::now() + budget));
-    }
-
-    /// The address that is dialled.
-    #[must_use]
-    pub fn endpoint<'a>(&self, target: &'a Target) -> &'a Endpoint {
-        target.endpoint(self.candidate)
-    }
-
-    /// Whether its addresses are looked at again, because nobody was the one looked for.
-    #[must_use]
-    pub fn is_second_look(&self, target: &Target) -> bool {
-        self.candidate >= target.candidates() / 2
     }
 
     /// Time left until the deadline.
@@ -516,16 +498,6 @@ impl Run {
         self.single_use = true;
     }
 
-    /// Says that the backend begins anew with another connection, and has given up those it dialled before.
-    pub fn start_over(&mut self) {
-        self.connections.clear();
-    }
-
-    /// Says that the address is well, but not the one that is looked for: another one may be, and nothing is wrong.
-    pub fn unwanted(&mut self) {
-        self.unwanted = true;
-    }
-
     pub(crate) fn watch_file(&mut self, path: &Path) {
         self.stamps.push(Stamp::of(path));
     }
@@ -555,7 +527,10 @@ impl Run {
 
     /// Notes that a question was refused: coverage is partial.
     pub fn missing(&mut self, question: impl Into<String>) {
-        self.notes.missing.push(question.into());
+        let question = question.into();
+        if !self.notes.missing.contains(&question) {
+            self.notes.missing.push(question);
+        }
     }
 
     /// The answer to a question that may be refused: a refusal lowers coverage, other failures stand.

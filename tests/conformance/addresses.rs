@@ -147,6 +147,9 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "unknown target_session_attrs `primry`; did you mean `primary`?",
     ),
     ("redis", "unix://run/redis.sock", "the URL names a host and a socket; a socket alone has three slashes: `scheme:///path`"),
+    ("redis", "redis+sentinel://a,b", "the path of the URL must name the master: `redis+sentinel://host/NAME`"),
+    ("redis", "redis+sentinel://a/m/x", "the database of the URL must be a number, not `x`"),
+    ("redis", "redis+cluster://a,b/1", "a cluster has only database 0: remove the path of the URL"),
     ("redis", "unix:///run/redis.sock?db=x", "the database of the URL must be a number, not `x`"),
 ];
 

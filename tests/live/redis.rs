@@ -4,6 +4,7 @@ mod access;
 mod cluster;
 mod faults;
 mod replication;
+mod sentinel;
 mod serving;
 mod sessions;
 mod tls;
@@ -20,7 +21,7 @@ use crate::support::servers::redis::Redis;
 use crate::support::truth::{State, check};
 
 pub(crate) const STATES: &[&[State]] =
-    &[access::STATES, cluster::STATES, replication::STATES, serving::STATES, sessions::STATES, tls::STATES];
+    &[access::STATES, cluster::STATES, replication::STATES, sentinel::STATES, serving::STATES, sessions::STATES, tls::STATES];
 
 /// How long something that is under way may take on a busy machine.
 const SOON: Duration = Duration::from_secs(20);

@@ -32,8 +32,9 @@ use crate::{
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MysqlConfig {
-    /// `mysql://[user@]host[:3306][,host…][/database]`: of several hosts the first that opens is asked. `?ssl-mode=VERIFY_IDENTITY` for TLS, the same as a `tls` table.
-    /// `mariadb://` means the same. `mysql:///database?socket=/path` for a socket, which is never taken unasked.
+    /// `mysql://[user@]host[:3306][,host…][/database]`: of several hosts the first that opens is asked;
+    /// `?ssl-mode=VERIFY_IDENTITY` for TLS, the same as a `tls` table; `mariadb://` means the same.
+    /// `mysql:///database?socket=/run/mysqld/mysqld.sock` for a socket, which is never taken unasked.
     url: Address,
     /// User name, if it is not in the URL.
     username: Option<String>,

@@ -35,10 +35,11 @@ use crate::{
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PostgresConfig {
-    /// `postgres://[user@]host[:5432][,host…][/database]`: of several hosts the first that opens is asked. `?sslmode=verify-full` for TLS, the same as a `tls` table.
-    /// `?target_session_attrs=` passes over hosts that are not `primary`, `standby`, `read-write` or `read-only`, or
-    /// takes them last (`prefer-standby`); it may be `any`. `postgres:///database?host=/run/postgresql`
-    /// for a socket, whose number may be told by `&port=5432`.
+    /// `postgres://[user@]host[:5432][,host…][/database]`: of several hosts the first that opens is asked;
+    /// `?sslmode=verify-full` for TLS, the same as a `tls` table. `?target_session_attrs=` passes over hosts that are not
+    /// `primary`, `standby`, `read-write` or `read-only`, or takes others last (`prefer-standby`): such as
+    /// `postgres://db-1,db-2/orders?target_session_attrs=primary`. `postgres:///database?host=/run/postgresql` for a
+    /// socket, whose number may be told by `&port=5432`.
     url: Address,
     /// User name, if it is not in the URL.
     username: Option<String>,
@@ -578,6 +579,7 @@ static MANUAL: Manual = Manual {
         CodeRow { code: "58*", kind: FailureKind::Unexpected, message: "the server reports a system error", remedy: "Read the server's log." },
     ],
     unsupported: &[
+        "Other parameters of libpq in the URL, such as `sslrootcert`, `options` or `passfile`: keys of the entry stand for them.",
         "Keyword DSNs, `load_balance_hosts`, `sslnegotiation=direct`, channel binding.",
         "GSSAPI, SSPI, OAuth, IAM and Entra log-ins.",
     ],

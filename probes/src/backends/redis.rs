@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    address::{Address, Credentials},
+    address::{Address, Credentials, Endpoint},
     backend::{Backend, ConfigError},
     duration::Span,
     failure::{Failure, FailureKind},
@@ -27,13 +27,20 @@ use crate::{
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RedisConfig {
-    /// `redis://[user@]host[:6379][,host…][/database]`: of several hosts the first that opens is asked. `rediss://` for TLS. `valkey://` and `valkeys://` mean
-    /// the same. `unix:///path[?db=1]` or `redis+unix://` for a socket.
+    /// `redis://[user@]host[:6379][,host…][/database]`: of several hosts the first that opens is asked; `rediss://` for
+    /// TLS; `valkey://` and `valkeys://` mean the same. `unix:///path[?db=1]` or `redis+unix://` for a socket.
+    /// `redis+sentinel://[user@]host[:26379][,host…]/master[/database]` asks sentinels where the master is, such as
+    /// `redis+sentinel://s1,s2,s3/orders`. `redis+cluster://[user@]host[:6379][,host…]` names nodes of a cluster. Both
+    /// begin with `rediss+` for TLS.
     url: Address,
     /// ACL user, if it is not in the URL.
     username: Option<String>,
     /// Password of the user, or the server's `requirepass`.
     password: Option<Secret>,
+    /// ACL user at the sentinels, where they have one.
+    sentinel_username: Option<String>,
+    /// Password at the sentinels, where it is needed; the other one is that of the master.
+    sentinel_password: Option<Secret>,
     /// Files and names for TLS; needs `rediss://`.
     tls: Option<TlsConfig>,
     /// What must be true of the server; without it Probity does not guess.
@@ -95,15 +102,28 @@ const FULL: f64 = 0.98;
 /// Asks a Redis or Valkey server.
 pub struct Redis {
     target: Target,
+    form: Form,
     credentials: Credentials,
     database: i64,
     expect: RedisExpect,
     degraded: RedisDegraded,
 }
 
+/// What stands at the addresses of the URL.
+enum Form {
+    /// Servers.
+    Server,
+    /// Nodes of one cluster.
+    Cluster,
+    /// Sentinels, which know where the master of this name is.
+    Sentinel { master: String, credentials: Credentials },
+}
+
 /// An open conversation.
 pub struct RedisSession {
     connection: MultiplexedConnection,
+    /// Where the sentinels said that the master is.
+    master: Option<Endpoint>,
     _driver: Background,
     /// Servers before 7 take one section of `INFO` at a time.
     sections: bool,
@@ -124,23 +144,38 @@ degraded = { memory = 0.9 }
     const LATENCY: Duration = Duration::from_millis(250);
 
     fn build(config: RedisConfig) -> Result<Self, ConfigError> {
-        let RedisConfig { url, username, password, tls, expect, degraded } = config;
+        let RedisConfig { url, username, password, sentinel_username, sentinel_password, tls, expect, degraded } = config;
         let on_socket = ["unix", "redis+unix"].contains(&url.scheme());
-        let schemes = ["redis", "rediss", "valkey", "valkeys", "unix", "redis+unix"];
-        url.expect(&schemes, if on_socket { &["db"] } else { &[] }).map_err(ConfigError::at("url"))?;
+        url.expect(&SCHEMES, if on_socket { &["db"] } else { &[] }).map_err(ConfigError::at("url"))?;
         let credentials = url.credentials(username, password)?;
-        let (target, database) = if on_socket {
+        let at_sentinels = Credentials { user: sentinel_username, password: sentinel_password };
+        if (at_sentinels.user.is_some() || at_sentinels.password.is_some()) && !url.scheme().ends_with("+sentinel") {
+            return Err(ConfigError::new("sentinel_password", "what is for sentinels needs `redis+sentinel://`"));
+        }
+        let secure = ["rediss", "valkeys", "rediss+sentinel", "rediss+cluster"].contains(&url.scheme());
+        let (target, form, database) = if on_socket {
             let target = url.on_sockets(vec![url.socket().map_err(ConfigError::at("url"))?], tls.as_ref())?;
-            (target, url.parameters().last().map(|(_, database)| database))
+            (target, Form::Server, url.parameters().last().map(|(_, database)| database))
+        } else if url.scheme().ends_with("+sentinel") {
+            let Some(path) = url.path() else {
+                return Err(ConfigError::new("url", "the path of the URL must name the master: `redis+sentinel://host/NAME`"));
+            };
+            let (master, database) = path.split_once('/').map_or((&*path, None), |(name, rest)| (name, Some(rest.to_owned())));
+            let form = Form::Sentinel { master: master.to_owned(), credentials: at_sentinels };
+            (url.target(26_379, secure, tls)?, form, database)
+        } else if url.scheme().ends_with("+cluster") {
+            if url.path().is_some_and(|path| path != "0") {
+                return Err(ConfigError::new("url", "a cluster has only database 0: remove the path of the URL"));
+            }
+            (url.target(6379, secure, tls)?, Form::Cluster, None)
         } else {
-            let secure = ["rediss", "valkeys"].contains(&url.scheme());
-            (url.target(6379, secure, tls)?, url.path())
+            (url.target(6379, secure, tls)?, Form::Server, url.path())
         };
         let database = database.unwrap_or_else(|| "0".into());
         let database = database
             .parse()
             .map_err(|_| ConfigError::new("url", format!("the database of the URL must be a number, not `{database}`")))?;
-        Ok(Self { target, credentials, database, expect, degraded })
+        Ok(Self { target, form, credentials, database, expect, degraded })
     }
 
     fn target(&self) -> &Target {
@@ -148,44 +183,30 @@ degraded = { memory = 0.9 }
     }
 
     async fn open(&self, run: &mut Run) -> Result<RedisSession, Failure> {
-        let password = self.credentials.password.as_ref().map(|secret| run.secret(secret)).transpose()?;
-        let login = match (self.credentials.user.as_deref(), password.as_deref()) {
-            (None, None) => None,
-            (None, Some(password)) => Some(redis::cmd("AUTH").arg(password).to_owned()),
-            (Some(user), password) => Some(redis::cmd("AUTH").arg(user).arg(password.map_or("", String::as_str)).to_owned()),
+        let Form::Sentinel { master, credentials } = &self.form else {
+            let mut session = self.enter(&self.target, run).await?;
+            if matches!(self.form, Form::Cluster) {
+                let answer = run.phase(Phase::Auth, session.ask::<String>(redis::cmd("CLUSTER").arg("INFO"))).await;
+                // Who may not ask this learns of it with the deep questions.
+                if let Some(failure) = answer.err().filter(|failure| failure.kind != FailureKind::Permission) {
+                    self.close(session).await;
+                    return Err(failure);
+                }
+            }
+            return Ok(session);
         };
-        let stream = run.dial(&self.target).await?;
-        // The library would call every refusal of its own log-in a wrong password: it is told of none.
-        let bare = RedisConnectionInfo::default().set_skip_set_lib_name();
-        let patience = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
-        let opened = run
-            .phase(Phase::Auth, async {
-                let (connection, driver) =
-                    MultiplexedConnection::new_with_config(&bare, stream, patience).await.map_err(|error| failure(&error))?;
-                let mut session =
-                    RedisSession { connection, _driver: Background::spawn(driver), sections: false, rejected_connections: None };
-                if let Some(login) = &login {
-                    session.ask::<()>(login).await?;
-                }
-                let hello = session.greet().await?;
-                if self.database != 0 {
-                    session.ask::<()>(redis::cmd("SELECT").arg(self.database)).await?;
-                }
-                Ok::<_, Failure>((session, hello))
-            })
-            .await;
-        let (mut session, hello) = opened.map_err(|failure| match failure.kind {
-            FailureKind::ConnectionLost => unasked(&run.first_bytes()).unwrap_or(failure),
-            _ => failure,
-        })?;
-        let word = |key: &str| hello.get(key).and_then(|value| String::from_redis_value_ref(value).ok());
-        if let Some(version) = word("version") {
-            session.sections =
-                version.split('.').next().and_then(|major| major.parse().ok()).is_some_and(|major: u32| major >= 7);
-            run.fact("version", version);
+        let (mut sentinel, _) = log_in(&self.target, credentials, 0, run).await?;
+        let place = run.phase(Phase::Auth, sentinel.master_of(master)).await?;
+        self.close(sentinel).await;
+        run.start_over();
+        let mut session = self.enter(&self.target.elsewhere(place.clone()), run).await?;
+        let role = run.phase(Phase::Auth, session.ask::<Vec<redis::Value>>(&redis::cmd("ROLE"))).await;
+        let role = run.optional("ROLE", role)?.and_then(|role| String::from_redis_value_ref(role.first()?).ok());
+        if role.is_some_and(|role| role != "master") {
+            self.close(session).await;
+            return Err(Failure::server("sentinel_not_a_master", ""));
         }
-        run.fact_if("server", word("server"));
-        run.fact_if("mode", word("mode"));
+        session.master = Some(place);
         Ok(session)
     }
 
@@ -206,6 +227,9 @@ degraded = { memory = 0.9 }
         let mut question = redis::cmd("INFO");
         if session.sections {
             question.arg(&["server", "clients", "memory", "persistence", "stats", "replication", "cluster"]);
+        }
+        if !matches!(self.form, Form::Server) {
+            self.examine_others(session, run).await?;
         }
         let answer = session.ask::<String>(&question).await;
         let Some(text) = run.optional("INFO", answer)? else { return Ok(()) };
@@ -228,7 +252,97 @@ degraded = { memory = 0.9 }
     }
 }
 
+/// Every scheme that is understood.
+const SCHEMES: [&str; 10] = [
+    "redis",
+    "rediss",
+    "valkey",
+    "valkeys",
+    "unix",
+    "redis+unix",
+    "redis+sentinel",
+    "rediss+sentinel",
+    "redis+cluster",
+    "rediss+cluster",
+];
+
 impl Redis {
+    /// Logs in to the server that is judged.
+    async fn enter(&self, target: &Target, run: &mut Run) -> Result<RedisSession, Failure> {
+        let (mut session, hello) = log_in(target, &self.credentials, self.database, run).await?;
+        let word = |key: &str| hello.get(key).and_then(|value| String::from_redis_value_ref(value).ok());
+        if let Some(version) = word("version") {
+            session.sections =
+                version.split('.').next().and_then(|major| major.parse().ok()).is_some_and(|major: u32| major >= 7);
+            run.fact("version", version);
+        }
+        run.fact_if("server", word("server"));
+        run.fact_if("mode", word("mode"));
+        Ok(session)
+    }
+
+    /// Asks every other address of the URL: each sentinel of the master, each node of its cluster.
+    async fn examine_others(&self, session: &RedisSession, run: &mut Run) -> Result<(), Failure> {
+        let (mut views, mut silent) = (Vec::new(), Vec::new());
+        for candidate in 0..self.target.candidates() {
+            let from = run.aside(candidate);
+            let place = run.endpoint(&self.target).to_string();
+            let view = self.view(run).await;
+            run.back(&from);
+            match view {
+                Ok(view) => views.push(view),
+                Err(failure) => silent.push(format!("{place} ({})", failure.kind)),
+            }
+        }
+        if !silent.is_empty() {
+            run.finding(Finding::degraded("seeds_failing", silent.join(", ")));
+        }
+        run.fact("seeds_answering", views.len());
+        let worst = |flag: &str| views.iter().any(|view| view.flags.contains(flag));
+        if worst("down") {
+            run.finding(Finding::when(worst("o_down"), "sentinel_sees_down", if worst("o_down") { "o_down" } else { "s_down" }));
+        }
+        if let Some(words) = views.iter().find_map(|view| view.no_quorum.as_deref()) {
+            run.finding(Finding::degraded("sentinel_no_quorum", words));
+        }
+        if views.windows(2).any(|pair| pair[0].cluster_state != pair[1].cluster_state) {
+            run.finding(Finding::degraded("cluster_view_split", "cluster_state"));
+        }
+        let masters: Vec<_> = views.iter().filter_map(|view| view.master.as_ref()).collect();
+        // As if it had been lost, which leads to the new one.
+        match masters.first() {
+            Some(place) if !masters.iter().any(|known| Some(*known) == session.master.as_ref()) => {
+                Err(Failure::new(FailureKind::ConnectionLost, format!("the sentinels name another master now: {place}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What the address that the run has turned to thinks of the whole.
+    async fn view(&self, run: &mut Run) -> Result<View, Failure> {
+        let mut view = View::default();
+        let Form::Sentinel { master, credentials } = &self.form else {
+            let (mut session, _) = log_in(&self.target, &self.credentials, 0, run).await?;
+            let answer = run.phase(Phase::Deep, session.ask::<String>(redis::cmd("CLUSTER").arg("INFO"))).await;
+            view.cluster_state =
+                run.optional("CLUSTER INFO", answer)?.and_then(|text| Some(Info::read(&text).word("cluster_state")?.to_owned()));
+            self.close(session).await;
+            return Ok(view);
+        };
+        let (mut session, _) = log_in(&self.target, credentials, 0, run).await?;
+        view.master = Some(run.phase(Phase::Deep, session.master_of(master)).await?);
+        let question = |word| redis::cmd("SENTINEL").arg(word).arg(master).to_owned();
+        let about = run.phase(Phase::Deep, session.ask::<HashMap<String, String>>(&question("MASTER"))).await;
+        let about = run.optional("SENTINEL MASTER", about)?;
+        view.flags = about.and_then(|mut about| about.remove("flags")).unwrap_or_default();
+        match run.phase(Phase::Deep, session.ask::<String>(&question("CKQUORUM"))).await {
+            Err(refused) if refused.code.as_deref() == Some("NOQUORUM") => view.no_quorum = refused.server_message,
+            answer => drop(run.optional("SENTINEL CKQUORUM", answer)?),
+        }
+        self.close(session).await;
+        Ok(view)
+    }
+
     fn judge_server(&self, info: &Info<'_>, session: &mut RedisSession, run: &mut Run) {
         run.fact_if("version", info.word("valkey_version").or_else(|| info.word("redis_version")));
         run.fact_if("mode", info.word("redis_mode"));
@@ -318,6 +432,59 @@ impl Redis {
     }
 }
 
+/// What a sentinel or a node thinks of the whole.
+#[derive(Default)]
+struct View {
+    master: Option<Endpoint>,
+    flags: String,
+    no_quorum: Option<String>,
+    cluster_state: Option<String>,
+}
+
+/// Dials and logs in; with it comes the answer to `HELLO`.
+async fn log_in(
+    target: &Target,
+    credentials: &Credentials,
+    database: i64,
+    run: &mut Run,
+) -> Result<(RedisSession, HashMap<String, redis::Value>), Failure> {
+    let password = credentials.password.as_ref().map(|secret| run.secret(secret)).transpose()?;
+    let login = match (credentials.user.as_deref(), password.as_deref()) {
+        (None, None) => None,
+        (None, Some(password)) => Some(redis::cmd("AUTH").arg(password).to_owned()),
+        (Some(user), password) => Some(redis::cmd("AUTH").arg(user).arg(password.map_or("", String::as_str)).to_owned()),
+    };
+    let stream = run.dial(target).await?;
+    // The library would call every refusal of its own log-in a wrong password: it is told of none.
+    let bare = RedisConnectionInfo::default().set_skip_set_lib_name();
+    let patience = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
+    let opened = run
+        .phase(Phase::Auth, async {
+            let (connection, driver) =
+                MultiplexedConnection::new_with_config(&bare, stream, patience).await.map_err(|error| failure(&error))?;
+            let mut session = RedisSession {
+                connection,
+                _driver: Background::spawn(driver),
+                master: None,
+                sections: false,
+                rejected_connections: None,
+            };
+            if let Some(login) = &login {
+                session.ask::<()>(login).await?;
+            }
+            let hello = session.greet().await?;
+            if database != 0 {
+                session.ask::<()>(redis::cmd("SELECT").arg(database)).await?;
+            }
+            Ok::<_, Failure>((session, hello))
+        })
+        .await;
+    opened.map_err(|failure| match failure.kind {
+        FailureKind::ConnectionLost => unasked(&run.first_bytes()).unwrap_or(failure),
+        _ => failure,
+    })
+}
+
 fn judge_cluster(info: &Info<'_>, run: &mut Run) {
     let ok = info.word("cluster_state") == Some("ok");
     run.fact("cluster_state_ok", ok);
@@ -348,6 +515,15 @@ impl RedisSession {
                 Ok(HashMap::new())
             }
             other => other,
+        }
+    }
+
+    /// Asks a sentinel where the master of a name is.
+    async fn master_of(&mut self, name: &str) -> Result<Endpoint, Failure> {
+        let question = redis::cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(name).to_owned();
+        match self.ask::<Option<(String, u16)>>(&question).await? {
+            Some((host, port)) => Ok(Endpoint::Tcp { host, port }),
+            None => Err(Failure::server("sentinel_unknown_master", "")),
         }
     }
 
@@ -406,8 +582,8 @@ impl<'a> Info<'a> {
 #[rustfmt::skip] // one row, one line: it is a table
 static MANUAL: Manual = Manual {
     title: "Redis",
-    summary: "Redis 4 and later, Valkey, and managed servers that speak RESP, as a single server or as one node of a \
-              replication or a cluster.",
+    summary: "Redis 4 and later, Valkey, and managed servers that speak RESP, as a single server, as one node of a \
+              replication or a cluster, by way of sentinels, or as a cluster.",
     levels: &[
         LevelRow { level: "connect", question: "TCP, and TLS with `rediss://`", privilege: "–" },
         LevelRow { level: "handshake", question: "`AUTH`, `HELLO 2 SETNAME probity`", privilege: "`+hello` (optional)" },
@@ -436,6 +612,7 @@ static MANUAL: Manual = Manual {
         FactRow { name: "rdb_last_save_ok", metric: true, meaning: "Whether the last background save succeeded." },
         FactRow { name: "cluster_state_ok", metric: true, meaning: "Whether the node sees the cluster as ok." },
         FactRow { name: "cluster_slots_ok", metric: true, meaning: "Slots served by nodes that are well." },
+        FactRow { name: "seeds_answering", metric: true, meaning: "Sentinels, or nodes of the cluster, that the URL names and that answer." },
         FactRow { name: "cluster_known_nodes", metric: true, meaning: "Nodes that the node knows of." },
     ],
     findings: &[
@@ -451,6 +628,10 @@ static MANUAL: Manual = Manual {
         FindingRow { code: "replication_silent", meaning: "A replica has heard nothing for `degraded.replication_silence`: degraded.", remedy: "The primary may hang: ask it." },
         FindingRow { code: "min_replicas_unmet", meaning: "`min-replicas-to-write` is set and no replica is good: writes fail with NOREPLICAS. Degraded, unhealthy with `expect.writable`.", remedy: "Bring replicas back, or lower `min-replicas-to-write`." },
         FindingRow { code: "cluster_down", meaning: "`cluster_state` is not ok: unhealthy.", remedy: "Run `redis-cli --cluster check`: slots without a node, or no majority." },
+        FindingRow { code: "cluster_view_split", meaning: "Nodes that the URL names disagree about `cluster_state`: degraded.", remedy: "Look for a network that parts the nodes: `CLUSTER NODES` on each." },
+        FindingRow { code: "seeds_failing", meaning: "A sentinel, or a node of the cluster, that the URL names does not answer (observed: address and kind): degraded.", remedy: "Bring it back, or take it out of the URL." },
+        FindingRow { code: "sentinel_no_quorum", meaning: "`SENTINEL CKQUORUM` answers NOQUORUM: no fail-over would happen. Degraded.", remedy: "Bring sentinels back." },
+        FindingRow { code: "sentinel_sees_down", meaning: "A sentinel thinks that the master is down: degraded with `s_down`, unhealthy with `o_down`, which several agree on.", remedy: "Look at the network between sentinels and master, and for a fail-over that cannot be done." },
         FindingRow { code: "cluster_slots_failing", meaning: "Slots lie on nodes that failed or are suspected to have: degraded.", remedy: "Look at `CLUSTER NODES` for the failing ones." },
         FindingRow { code: "cluster_slots_unassigned", meaning: "Fewer than 16384 slots are assigned: degraded.", remedy: "Assign the missing slots with `redis-cli --cluster fix`." },
     ],
@@ -469,6 +650,10 @@ static MANUAL: Manual = Manual {
         CodeRow { code: "BUSY", kind: FailureKind::NotReady, message: "a script blocks the server", remedy: "End it with SCRIPT KILL, or FUNCTION KILL." },
         CodeRow { code: "CLUSTERDOWN", kind: FailureKind::NotReady, message: "the cluster does not serve", remedy: "Run `redis-cli --cluster check`." },
         CodeRow { code: "TRYAGAIN", kind: FailureKind::NotReady, message: "the cluster is moving slots", remedy: "" },
+        CodeRow { code: "sentinel_unknown_master", kind: FailureKind::Config, message: "the sentinel knows no master of this name", remedy: "Correct the path of the URL; `SENTINEL MASTERS` lists the names." },
+        CodeRow { code: "sentinel_not_a_master", kind: FailureKind::NotReady, message: "the server that the sentinel names is not a master", remedy: "A fail-over is under way: wait, or look at the log of the sentinel." },
+        CodeRow { code: "IDONTKNOW", kind: FailureKind::NotReady, message: "the sentinel has not found out yet where the master is", remedy: "" },
+        CodeRow { code: "ERR This instance has cluster support disabled*", kind: FailureKind::Config, message: "the server is not a node of a cluster", remedy: "Use `redis://` instead of `redis+cluster://`." },
         CodeRow { code: "NOREPLICAS", kind: FailureKind::NotReady, message: "too few replicas are connected for writes", remedy: "Bring replicas back." },
         CodeRow { code: "READONLY", kind: FailureKind::NotReady, message: "the server is a replica and takes no writes", remedy: "Point the entry at the primary." },
         CodeRow { code: "OOM", kind: FailureKind::Overload, message: "the server has reached its memory limit", remedy: "" },
@@ -481,7 +666,7 @@ static MANUAL: Manual = Manual {
         CodeRow { code: "ERR Protocol error*", kind: FailureKind::Protocol, message: "the server did not understand us", remedy: "" },
     ],
     unsupported: &[
-        "Sentinel and cluster URLs (`redis+sentinel://`, `redis+cluster://`): point the entry at one node.",
+        "Replicas by way of sentinels (`?role=replica`), and the nodes of a cluster that the URL does not name: give each an entry of its own.",
         "IAM authentication of managed services.",
     ],
 };

@@ -81,8 +81,15 @@ impl Target {
     }
 
     /// How many candidates there are: addresses, and looks at them.
-    pub(crate) fn candidates(&self) -> usize {
+    #[must_use]
+    pub fn candidates(&self) -> usize {
         self.endpoints.len() * if self.second_look { 2 } else { 1 }
+    }
+
+    /// Another address that is spoken to in the same way.
+    #[must_use]
+    pub fn elsewhere(&self, endpoint: Endpoint) -> Self {
+        Self { endpoints: vec![endpoint], second_look: false, ..self.clone() }
     }
 
     /// Whether nobody else can read what is said there: under TLS, or on a socket of this machine.
