@@ -41,6 +41,37 @@ pub fn pages() -> Vec<Page> {
     pages
 }
 
+/// The table of backends for the README: what each is asked.
+#[must_use]
+pub fn overview() -> String {
+    let mut table =
+        "| backend | asked in every run | and every minute | own question | round trip |\n| --- | --- | --- | --- | --- |\n"
+            .to_owned();
+    for row in registry() {
+        let Some(entry) = &row.entry else { continue };
+        let level = |depth: &str| {
+            let level = entry.manual.levels.iter().find(|level| level.level == depth);
+            level.map_or_else(String::new, |level| cell(level.question))
+        };
+        let takes_query = schema::keys(&schema::own_of(entry)).iter().any(|key| key.path == "query");
+        let _ = writeln!(
+            table,
+            "| [{}](docs/reference/backends/{}.md) | {} | {} | {} | {} |",
+            entry.manual.title,
+            row.kind,
+            level("query"),
+            level("deep"),
+            tick(takes_query),
+            tick(entry.roundtrip),
+        );
+    }
+    table
+}
+
+fn tick(yes: bool) -> &'static str {
+    if yes { "✓" } else { "" }
+}
+
 fn pretty(value: &Value) -> String {
     format!("{value:#}\n")
 }

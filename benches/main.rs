@@ -19,7 +19,9 @@ use std::{
 
 use support::{
     agent::{self, Agent},
-    eventually, peers,
+    eventually,
+    fleet::{self, Manner, Member},
+    peers,
     process::Server,
     servers::{self, PASSWORD, USER},
 };
@@ -39,10 +41,11 @@ type Measurement = fn() -> Vec<Row>;
 fn main() {
     use_dist_build();
     let only: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
-    let parts: [(&str, Measurement); 6] = [
+    let parts: [(&str, Measurement); 7] = [
         ("crash", crash_to_503),
         ("cpu", cpu_per_run),
         ("memory", memory),
+        ("politeness", politeness),
         ("thousand", a_thousand_dependencies),
         ("health", health_under_load),
         ("check", check_overhead),
@@ -79,6 +82,9 @@ fn start(dependencies: &str) -> Agent {
     Agent::start(&format!("{LITERAL}{dependencies}"))
 }
 
+/// How often each server is killed. Two kills of one dependency are at least a quick re-run apart.
+const KILLS: usize = 50;
+
 /// From `kill -9` of a warm dependency to 503 at `/health`.
 fn crash_to_503() -> Vec<Row> {
     let redis = servers::redis::Redis::start();
@@ -94,7 +100,7 @@ fn crash_to_503() -> Vec<Row> {
         let agent = start(&entry);
         let mut poller = Poller::new(agent.addr());
         let mut times = Vec::new();
-        for _ in 0..100 {
+        for _ in 0..KILLS {
             eventually(Duration::from_secs(30), "ready", || (poller.get("/health") == 200).then_some(()));
             let killed = Instant::now();
             server.kill9();
@@ -126,26 +132,57 @@ fn cpu_per_run() -> Vec<Row> {
             measured: format!("{each:.3} ms (user + system, {done} runs)"),
             bar: "≤ 0.05 ms",
         },
-        Row { what: "sockets in TIME-WAIT afterwards", measured: time_wait(redis.addr().port()).to_string(), bar: "< 10" },
+        Row {
+            what: "sockets in TIME-WAIT afterwards",
+            measured: time_wait(|port| port != agent.addr().port()).to_string(),
+            bar: "< 10",
+        },
     ]
 }
 
-/// Resident memory with the four backends warm.
+/// Resident memory with every backend warm, in plain text and over TLS.
 fn memory() -> Vec<Row> {
-    let four = Four::start();
-    let agent = start(&four.catalog);
-    eventually(Duration::from_secs(30), "every dependency is well", || {
-        (agent.json("/health")["status"] == "healthy").then_some(())
-    });
-    std::thread::sleep(Duration::from_secs(5));
-    let status = std::fs::read_to_string(format!("/proc/{}/status", agent.process().pid())).expect("the agent runs");
-    let field = |name: &str| {
-        let line = status.lines().find(|line| line.starts_with(name)).unwrap_or_default();
-        line.split_whitespace().nth(1).and_then(|kib| kib.parse::<f64>().ok()).unwrap_or_default() / 1024.0
+    let measure = |what, manner: &Manner| {
+        let fleet = Fleet::start(manner);
+        let agent = start(&fleet.catalog(1000));
+        wait_until_well(&agent);
+        std::thread::sleep(Duration::from_secs(5));
+        let status = std::fs::read_to_string(format!("/proc/{}/status", agent.process().pid())).expect("the agent runs");
+        let field = |name: &str| {
+            let line = status.lines().find(|line| line.starts_with(name)).unwrap_or_default();
+            line.split_whitespace().nth(1).and_then(|kib| kib.parse::<f64>().ok()).unwrap_or_default() / 1024.0
+        };
+        let (rss, anonymous, threads) = (field("VmRSS:"), field("RssAnon:"), agent.threads());
+        Row { what, measured: format!("{rss:.1} MiB, {anonymous:.1} MiB of it anonymous, {threads} threads"), bar: "≤ 22 MB" }
     };
-    let measured =
-        format!("{:.1} MiB, {:.1} MiB of it anonymous, {} threads", field("VmRSS:"), field("RssAnon:"), agent.threads());
-    vec![Row { what: "resident memory with the four warm", measured, bar: "≤ 16 MB" }]
+    let four = {
+        let fleet = Fleet::of(&Manner::literal(), &["http", "nats", "postgres", "redis"]);
+        let agent = start(&fleet.catalog(1000));
+        wait_until_well(&agent);
+        std::thread::sleep(Duration::from_secs(5));
+        agent.rss() as f64 / 1_048_576.0
+    };
+    vec![
+        Row {
+            what: "resident memory with HTTP, NATS, Postgres, Redis warm", measured: format!("{four:.1} MiB"), bar: "≤ 16 MB"
+        },
+        measure("resident memory with every backend warm", &Manner::literal()),
+        measure("the same, everything over TLS", &Manner::literal().over_tls()),
+    ]
+}
+
+/// What 10 000 runs of every backend leave behind.
+fn politeness() -> Vec<Row> {
+    let fleet = Fleet::start(&Manner::literal());
+    let agent = start(&fleet.catalog(100));
+    wait_until_well(&agent);
+    let before = runs(&agent);
+    eventually(Duration::from_mins(5), "10 000 runs", || {
+        std::thread::sleep(Duration::from_secs(1));
+        (runs(&agent) - before >= 10_000).then_some(())
+    });
+    let left = time_wait(|port| port != agent.addr().port());
+    vec![Row { what: "sockets in TIME-WAIT after 10 000 warm runs of every backend", measured: left.to_string(), bar: "< 50" }]
 }
 
 /// A thousand dependencies, each run once a second.
@@ -186,11 +223,12 @@ fn health_under_load() -> Vec<Row> {
 
 /// What `--check` costs beside its slowest probe.
 fn check_overhead() -> Vec<Row> {
-    let four = Four::start();
+    let fleet = Fleet::start(&Manner::literal());
+    let catalog = format!("{LITERAL}{}", fleet.catalog(10_000));
     let mut times: Vec<Duration> = (0..20)
         .map(|_| {
             let begin = Instant::now();
-            let ended = agent::check(&format!("{LITERAL}{}", four.catalog), &["--format", "json"]);
+            let ended = agent::check(&catalog, &["--format", "json"]);
             let wall = begin.elapsed();
             let document: serde_json::Value = serde_json::from_str(&ended.stdout).expect("--check prints a document");
             let dependencies = document["dependencies"].as_array().expect("it lists dependencies");
@@ -198,34 +236,39 @@ fn check_overhead() -> Vec<Row> {
             wall.saturating_sub(Duration::from_secs_f64(slowest))
         })
         .collect();
-    vec![Row { what: "--check: the process minus its slowest probe", measured: percentiles(&mut times), bar: "≤ 50 ms" }]
+    let measured = percentiles(&mut times);
+    vec![Row { what: "--check of every backend: the process minus its slowest probe", measured, bar: "≤ 50 ms" }]
 }
 
-/// The four servers of this build and a catalog for them.
-struct Four {
-    _nginx: servers::nginx::Nginx,
-    _nats: servers::nats::Nats,
-    _postgres: servers::postgres::Postgres,
-    _redis: servers::redis::Redis,
-    catalog: String,
-}
+/// One server of each kind.
+struct Fleet(Vec<Member>);
 
-impl Four {
-    fn start() -> Self {
-        let nginx = servers::nginx::Nginx::start();
-        let nats = servers::nats::Nats::builder().jetstream().start();
-        let postgres = servers::postgres::Postgres::start();
-        let redis = servers::redis::Redis::start();
-        let catalog = format!(
-            "{}{}[dependencies.site]\nbackend = \"http\"\nurl = \"http://{}/health\"\ninterval = \"1s\"\ntimeout = \"900ms\"\n\
-             [dependencies.events]\nbackend = \"nats\"\nurl = \"nats://{}\"\ninterval = \"1s\"\ntimeout = \"900ms\"\n",
-            redis_entry("cache", &redis, 1000),
-            postgres_entry("orders-db", &postgres, 1000),
-            nginx.http(),
-            nats.addr(),
-        );
-        Self { _nginx: nginx, _nats: nats, _postgres: postgres, _redis: redis, catalog }
+impl Fleet {
+    fn start(manner: &Manner) -> Self {
+        Self::of(manner, &[])
     }
+
+    /// Of these backends only; of all when none is named.
+    fn of(manner: &Manner, backends: &[&str]) -> Self {
+        Self(fleet::start(manner, backends, |backend, started| {
+            if let Err(missing) = started {
+                eprintln!("{backend} is left out: {missing}");
+            }
+        }))
+    }
+
+    /// Everything at one interval.
+    fn catalog(&self, millis: u64) -> String {
+        let entries: String = self.0.iter().map(|member| member.entry.as_str()).collect();
+        format!("[defaults]\ninterval = \"{millis}ms\"\ntimeout = \"{}ms\"\n{entries}", millis - millis / 10)
+    }
+}
+
+/// Everything was asked and found well.
+fn wait_until_well(agent: &Agent) {
+    eventually(Duration::from_mins(1), "every dependency is well", || {
+        (agent.json("/health")["status"] == "healthy").then_some(())
+    });
 }
 
 fn redis_entry(name: &str, server: &servers::redis::Redis, interval: u64) -> String {
@@ -253,14 +296,14 @@ fn runs(agent: &Agent) -> u64 {
     counts.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).map(f64::round).sum::<f64>() as u64
 }
 
-/// Sockets in TIME-WAIT towards a port, whichever side holds them.
-fn time_wait(port: u16) -> usize {
+/// Sockets in TIME-WAIT, as far as the ports of both their ends are wanted.
+fn time_wait(wanted: impl Fn(u16) -> bool) -> usize {
     let table = std::fs::read_to_string("/proc/net/tcp").unwrap_or_default();
-    let port = format!(":{port:04X}");
+    let port = |address: &str| u16::from_str_radix(address.rsplit(':').next()?, 16).ok();
     table
         .lines()
         .map(|line| line.split_whitespace().collect::<Vec<_>>())
-        .filter(|f| f.len() > 3 && f[3] == "06" && (f[1].ends_with(&port) || f[2].ends_with(&port)))
+        .filter(|f| f.len() > 3 && f[3] == "06" && [f[1], f[2]].into_iter().filter_map(port).all(&wanted))
         .count()
 }
 

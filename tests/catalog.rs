@@ -333,6 +333,39 @@ fn what_cannot_be_honoured_yet_is_refused_by_name() {
 }
 
 #[test]
+#[cfg(feature = "redis")]
+fn a_key_that_cannot_be_asked_for_is_shown_where_it_is() {
+    let entry = "[dependencies.a]\nbackend = \"redis\"\nurl = \"redis://a\"\n";
+    assert_eq!(shown_at(&format!("{entry}query = \"\"\n")), ("4:9".into(), "the question is empty".into()));
+    let (place, sentence) = shown_at(&format!("{entry}expect = {{ rows = 1 }}\n"));
+    assert_eq!((place.as_str(), sentence.as_str()), ("4:19", "`expect.rows` needs `query` beside it"));
+    let long = "x".repeat(4097);
+    let (place, sentence) = shown_at(&format!("{entry}query = \"key\"\nexpect = {{ value = \"{long}\" }}\n"));
+    assert_eq!((place.as_str(), sentence.as_str()), ("5:20", "no more than 4096 bytes of a value are read"));
+}
+
+#[test]
+#[cfg(feature = "memcached")]
+fn a_key_that_memcached_cannot_have_is_shown_where_it_is() {
+    let entry = "[dependencies.a]\nbackend = \"memcached\"\nurl = \"memcached://a\"\n";
+    for key in ["two words", "a\\r\\nflush_all", &"k".repeat(251)] {
+        let (place, sentence) = shown_at(&format!("{entry}query = \"{key}\"\n"));
+        assert_eq!((place.as_str(), sentence.as_str()), ("4:9", "a key has up to 250 bytes, none of them a space or control"));
+    }
+    let (place, sentence) = shown_at(&format!("{entry}query = \"key\"\nexpect = {{ rows = 2 }}\n"));
+    assert_eq!((place.as_str(), sentence.as_str()), ("5:19", "`expect.rows` must be between 0 and 1"));
+}
+
+/// The only mistake of a catalog: where it is, and its sentence.
+#[track_caller]
+fn shown_at(text: &str) -> (String, String) {
+    let shown = mistakes_in(text);
+    let place = shown.lines().find_map(|line| line.trim().strip_prefix("--> DIR/c.toml:")).expect("it has a place").to_owned();
+    let [sentence] = sentences_in(text).try_into().expect("one mistake");
+    (place, sentence)
+}
+
+#[test]
 #[cfg(feature = "http")]
 fn a_round_trip_takes_a_backend_that_has_one() {
     let text = "[dependencies.a]\nbackend = \"http\"\nurl = \"http://a\"\ndepth = \"roundtrip\"\n";

@@ -13,10 +13,13 @@ if [ -z "$found" ] || [ "$(printf '%s\n%s\n' "$wanted" "$found" | sort -V | head
 fi
 
 # command:package, where the command is looked for in the usual folders of servers, too
+build="cc:gcc make:make"
+servers="clickhouse-server:clickhouse-server nginx:nginx-light memcached:memcached mosquitto:mosquitto mariadbd:mariadb-server \
+    nats-server:nats-server postgres:postgresql-15 rabbitmqctl:rabbitmq-server redis-server:redis-server"
 case "${1:-build}" in
-    build) needs="cc:gcc make:make" ;;
-    demo) needs="cc:gcc make:make nginx:nginx-light postgres:postgresql-15 redis-server:redis-server nats-server:nats-server" ;;
-    test) needs="cc:gcc make:make nginx:nginx-light postgres:postgresql-15 redis-server:redis-server nats-server:nats-server mariadbd:mariadb-server clickhouse-server:clickhouse-server zkServer.sh:zookeeper memcached:memcached mosquitto:mosquitto rabbitmqctl:rabbitmq-server pgbouncer:pgbouncer promtool:prometheus" ;;
+    build) needs="$build" ;;
+    demo) needs="$build $servers" ;;
+    test) needs="$build $servers pgbouncer:pgbouncer zkServer.sh:zookeeper promtool:prometheus" ;;
     *) echo "usage: tests/setup.sh build|demo|test" >&2; exit 2 ;;
 esac
 

@@ -113,7 +113,7 @@ pub const COMMON_FINDINGS: &[FindingRow] = &[
     FindingRow {
         code: "roundtrip_lost",
         meaning: "What a round trip wrote was not what it read back (observed: what came instead): unhealthy.",
-        remedy: "Writes are accepted and lost: look for eviction, replicas that answer for the primary, or a route that drops messages.",
+        remedy: "Writes are accepted and lost: look for eviction, replicas that answer for the primary, a route that drops messages, or an access list that does so silently, as MQTT brokers may, and in 3.1.1 must.",
     },
     FindingRow {
         code: "partial_coverage",

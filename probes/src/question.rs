@@ -23,7 +23,23 @@ pub struct Answer {
     pub rows: u64,
 }
 
+/// Most bytes of a value that are read where a store may hold any number of them.
+pub const LONGEST_VALUE: usize = 4096;
+
 impl Question {
+    /// Like [`Question::of`], of a store whose values are read up to [`LONGEST_VALUE`]: a longer one would never come.
+    ///
+    /// # Errors
+    /// The same, and a value that is too long to be read.
+    pub fn of_key(query: Option<String>, value: Option<Value>, rows: Option<u64>) -> Result<Option<Self>, ConfigError> {
+        match &value {
+            Some(Value::Text(text)) if text.len() > LONGEST_VALUE => {
+                Err(ConfigError::new("expect.value", format!("no more than {LONGEST_VALUE} bytes of a value are read")))
+            }
+            _ => Self::of(query, value, rows),
+        }
+    }
+
     /// Of the keys `query`, `expect.value` and `expect.rows`; none when nothing is asked.
     ///
     /// # Errors
@@ -113,5 +129,7 @@ mod tests {
         assert_eq!(key(Question::of(None, None, Some(1))), Err("expect.rows".into()));
         assert_eq!(key(Question::of(Some(" ".into()), None, None)), Err("query".into()));
         assert_eq!(key(Question::of(Some("SELECT 1".into()), None, Some(1))), Ok(()));
+        let of_length = |length| Question::of_key(Some("key".into()), Some(Value::Text("x".repeat(length))), None);
+        assert_eq!((key(of_length(4096)), key(of_length(4097))), (Ok(()), Err("expect.value".into())));
     }
 }

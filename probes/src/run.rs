@@ -222,10 +222,15 @@ pub(crate) struct Notes {
 }
 
 impl Notes {
-    /// Adds what others say.
+    /// Adds what others say. What is known already, and as bad, need not be said again.
     pub(crate) fn absorb(&mut self, other: &Self) {
         self.add_facts(&other.facts);
-        self.findings.extend_from_slice(&other.findings);
+        let is_news = |finding: &&Finding| {
+            let mut known = self.findings.iter();
+            !known.any(|known| known.code == finding.code && known.severity >= finding.severity)
+        };
+        let news: Vec<_> = other.findings.iter().filter(is_news).cloned().collect();
+        self.findings.extend(news);
         self.missing.extend_from_slice(&other.missing);
     }
 
@@ -290,6 +295,7 @@ pub struct Run {
     pub(crate) unwanted: bool,
     pub(crate) certificate_warning: Duration,
     pub(crate) canary: Arc<str>,
+    pub(crate) depth: Depth,
 }
 
 impl Run {
@@ -313,6 +319,7 @@ impl Run {
             unwanted: false,
             certificate_warning: Duration::ZERO,
             canary: Arc::default(),
+            depth: Depth::default(),
         }
     }
 
@@ -351,6 +358,12 @@ impl Run {
         Duration::from_secs(1).min(self.remaining() / 2)
     }
 
+    /// How far it goes, for sessions that need more to go further.
+    #[must_use]
+    pub fn depth(&self) -> Depth {
+        self.depth
+    }
+
     /// The name of Probity's own object in a round trip: the same in every run of this probe, so that nothing grows,
     /// and another one for every other probe. Sixteen hexadecimal digits.
     #[must_use]
@@ -362,6 +375,14 @@ impl Run {
     #[must_use]
     pub fn nonce(&self) -> String {
         format!("{:016x}", fastrand::u64(..))
+    }
+
+    /// Holds what a round trip has read against what it had written.
+    pub fn compare(&mut self, written: &str, read: Option<&str>) {
+        if read != Some(written) {
+            let read = read.map_or_else(|| "nothing".into(), |read| self.redactor().clean(read));
+            self.finding(Finding::unhealthy("roundtrip_lost", read));
+        }
     }
 
     /// Does one step under the deadline, times it and stamps its failure.

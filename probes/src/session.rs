@@ -516,6 +516,7 @@ impl<B: Backend> Probe for Asker<B> {
         run.greets = B::GREETS;
         run.certificate_warning = self.options.certificate;
         run.canary = Arc::clone(&self.canary);
+        run.depth = self.options.depth;
         run
     }
 

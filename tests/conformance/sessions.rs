@@ -125,6 +125,12 @@ fn a_round_trip_is_made_when_it_is_asked_for_and_in_its_own_time() {
     assert_eq!(play.degraded("sick true"), "ask examine roundtrip");
     assert_eq!(play.well(), "ask roundtrip");
     play.later(MINUTE);
+    // Both say the same: it is said once.
+    play.stage.next("examine", Act::Sick);
+    play.stage.next("roundtrip", Act::Sick);
+    assert_eq!(play.degraded("sick true"), "ask examine roundtrip");
+    assert_eq!(play.well(), "ask examine roundtrip");
+    play.later(MINUTE);
     // Unlike a deep question, it was asked for: a refusal is a failure, and it is made again at once.
     play.stage.next("roundtrip", Act::Fail(FailureKind::Permission));
     let (outcome, calls) = play.fails(FailureKind::Permission);

@@ -2,6 +2,7 @@
 
 mod access;
 mod faults;
+mod roundtrips;
 mod sessions;
 mod versions;
 
@@ -15,7 +16,7 @@ use crate::support::probe::Asked;
 use crate::support::servers::mosquitto::Mosquitto;
 use crate::support::truth::{State, check};
 
-pub(crate) const STATES: &[&[State]] = &[access::STATES, faults::STATES, sessions::STATES, versions::STATES];
+pub(crate) const STATES: &[&[State]] = &[access::STATES, faults::STATES, roundtrips::STATES, sessions::STATES, versions::STATES];
 
 /// How long something that is under way may take on a busy machine.
 const SOON: Duration = Duration::from_secs(20);

@@ -5,6 +5,7 @@ mod jetstream;
 mod limits;
 mod login;
 mod monitor;
+mod roundtrips;
 mod sessions;
 mod tls;
 
@@ -17,7 +18,7 @@ use crate::support::probe::Asked;
 use crate::support::truth::{State, check};
 
 pub(crate) const STATES: &[&[State]] =
-    &[jetstream::STATES, limits::STATES, login::STATES, monitor::STATES, sessions::STATES, tls::STATES];
+    &[jetstream::STATES, limits::STATES, login::STATES, monitor::STATES, roundtrips::STATES, sessions::STATES, tls::STATES];
 
 /// A catalog entry with more keys; one of them may be another `url`.
 fn entry(addr: SocketAddr, keys: Json) -> Json {

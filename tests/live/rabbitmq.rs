@@ -4,6 +4,7 @@ mod access;
 mod alarms;
 mod faults;
 mod queues;
+mod roundtrips;
 mod sessions;
 
 use std::net::SocketAddr;
@@ -17,7 +18,8 @@ use crate::support::servers::rabbitmq::Rabbitmq;
 use crate::support::servers::{PASSWORD, USER};
 use crate::support::truth::{State, check};
 
-pub(crate) const STATES: &[&[State]] = &[access::STATES, alarms::STATES, faults::STATES, queues::STATES, sessions::STATES];
+pub(crate) const STATES: &[&[State]] =
+    &[access::STATES, alarms::STATES, faults::STATES, queues::STATES, roundtrips::STATES, sessions::STATES];
 
 /// How long something that is under way may take on a busy machine.
 const SOON: Duration = Duration::from_secs(30);

@@ -3,7 +3,9 @@
 mod access;
 mod cluster;
 mod faults;
+mod keys;
 mod replication;
+mod roundtrips;
 mod sentinel;
 mod serving;
 mod sessions;
@@ -20,8 +22,17 @@ use crate::support::probe::Asked;
 use crate::support::servers::redis::Redis;
 use crate::support::truth::{State, check};
 
-pub(crate) const STATES: &[&[State]] =
-    &[access::STATES, cluster::STATES, replication::STATES, sentinel::STATES, serving::STATES, sessions::STATES, tls::STATES];
+pub(crate) const STATES: &[&[State]] = &[
+    access::STATES,
+    cluster::STATES,
+    keys::STATES,
+    replication::STATES,
+    roundtrips::STATES,
+    sentinel::STATES,
+    serving::STATES,
+    sessions::STATES,
+    tls::STATES,
+];
 
 /// How long something that is under way may take on a busy machine.
 const SOON: Duration = Duration::from_secs(20);

@@ -11,6 +11,8 @@ pub(crate) mod alone;
 pub(crate) mod background;
 pub(crate) mod dns;
 pub(crate) mod fault;
+#[allow(dead_code, reason = "the demonstration and the bench start it")]
+pub(crate) mod fleet;
 pub(crate) mod http;
 pub(crate) mod pace;
 pub(crate) mod peers;

@@ -1,7 +1,8 @@
 //! Memcached: `version` on a warm session, `stats` for the rest.
 //!
 //! A full cache is no illness: it evicts. One that may not evict, refuses connections or no longer accepts them is
-//! ill. Nothing here is logged by a server, and none of its keys is touched.
+//! ill. Nothing here is logged by a server. An own question is a key, which is looked at without making it younger
+//! where the server can do that (`mg` with the flag `u`, from 1.6 on); no other key is touched.
 
 use std::{
     fmt::Write,
@@ -18,8 +19,9 @@ use crate::{
     backend::{Backend, ConfigError},
     duration::Span,
     failure::{Failure, FailureKind},
-    finding::Finding,
+    finding::{Finding, Value},
     manual::{CodeRow, FactRow, FindingRow, LevelRow, Manual},
+    question::{Answer, LONGEST_VALUE, Question},
     run::{Phase, Run},
     secret::Secret,
     tls::TlsConfig,
@@ -42,6 +44,10 @@ pub struct MemcachedConfig {
     password: Option<Secret>,
     /// Files and names for TLS; needs `memcached+tls://`.
     tls: Option<TlsConfig>,
+    /// A key that is looked up in every run, instead of asking for the version: one row where it exists. It is not
+    /// fetched where it has more than 4096 bytes; its length in parentheses, such as `(5000 bytes)`, stands for it then.
+    /// The server counts it as a read; before 1.6 it is one, with the whole value.
+    query: Option<String>,
     /// What must be true of the server; without it Probity does not guess.
     #[serde(default)]
     expect: MemcachedExpect,
@@ -56,6 +62,11 @@ pub struct MemcachedConfig {
 pub struct MemcachedExpect {
     /// Writes must be possible: refusing them for lack of memory is unhealthy, not degraded.
     writable: bool,
+    /// The value of the key that `query` names.
+    value: Option<Value>,
+    /// 1 where the key that `query` names must exist, 0 where it must not.
+    #[schemars(range(min = 0, max = 1))]
+    rows: Option<u64>,
 }
 
 /// Limits beyond which a Memcached server is degraded.
@@ -87,10 +98,17 @@ impl Default for MemcachedDegraded {
 /// Fewer reads than these say nothing of the hit ratio.
 const FEW_READS: u64 = 100;
 
+/// Longest key that the protocol has room for.
+const LONGEST_KEY: usize = 250;
+
+/// After so many seconds the server forgets a canary whose probe has died.
+const CANARY_SECONDS: u32 = 30;
+
 /// Asks a Memcached server.
 pub struct Memcached {
     target: Target,
     credentials: Credentials,
+    question: Option<Question>,
     expect: MemcachedExpect,
     degraded: MemcachedDegraded,
     /// The counters of the last look, whichever session had it.
@@ -102,6 +120,8 @@ pub struct MemcachedSession {
     conversation: Conversation,
     /// Whether the server may evict, which never changes while it runs.
     evicts: Option<bool>,
+    /// It does not know `mg`.
+    old: bool,
 }
 
 /// What only its growth says something of.
@@ -126,10 +146,11 @@ degraded = { connections = 0.9 }
 "#;
     const MANUAL: &'static Manual = &MANUAL;
     const SPEAKS: Protocol = Protocol::Memcached;
+    const ROUNDTRIP: bool = true;
     const LATENCY: Duration = Duration::from_millis(250);
 
     fn build(config: MemcachedConfig) -> Result<Self, ConfigError> {
-        let MemcachedConfig { url, username, password, tls, expect, degraded } = config;
+        let MemcachedConfig { url, username, password, tls, query, mut expect, degraded } = config;
         url.expect(&["memcached", "memcached+tls", "unix"], &[]).map_err(ConfigError::at("url"))?;
         let why = "each server holds a part of the keys, so give each an entry of its own";
         url.one_host(why).map_err(ConfigError::at("url"))?;
@@ -142,7 +163,15 @@ degraded = { connections = 0.9 }
             (_, Some(_)) => return Err(ConfigError::new("url", "a Memcached URL has no path")),
             (scheme, None) => url.target(11_211, scheme == "memcached+tls", tls)?,
         };
-        Ok(Self { target, credentials, expect, degraded, before: Mutex::default() })
+        let question = Question::of_key(query, expect.value.take(), expect.rows)?;
+        let is_key = |text: &str| text.len() <= LONGEST_KEY && !text.chars().any(|c| c.is_ascii_control() || c == ' ');
+        if question.as_ref().is_some_and(|question| !is_key(question.text())) {
+            return Err(ConfigError::new(
+                "query",
+                format!("a key has up to {LONGEST_KEY} bytes, none of them a space or control"),
+            ));
+        }
+        Ok(Self { target, credentials, question, expect, degraded, before: Mutex::default() })
     }
 
     fn target(&self) -> &Target {
@@ -160,11 +189,15 @@ degraded = { connections = 0.9 }
         let mut conversation = Conversation::new(stream);
         let version = run.phase(Phase::Auth, greet(&mut conversation, login)).await?;
         run.fact("version", version);
-        Ok(MemcachedSession { conversation, evicts: None })
+        Ok(MemcachedSession { conversation, evicts: None, old: false })
     }
 
-    async fn ask(&self, session: &mut MemcachedSession, _: &mut Run) -> Result<(), Failure> {
-        version(&mut session.conversation).await.map(drop)
+    async fn ask(&self, session: &mut MemcachedSession, run: &mut Run) -> Result<(), Failure> {
+        match &self.question {
+            Some(question) => question.judge(&session.look_up(question.text()).await?, run),
+            None => drop(version(&mut session.conversation).await?),
+        }
+        Ok(())
     }
 
     async fn examine(&self, session: &mut MemcachedSession, run: &mut Run) -> Result<(), Failure> {
@@ -183,6 +216,27 @@ degraded = { connections = 0.9 }
         if let Some(before) = before.filter(|before| before.uptime <= now.uptime) {
             self.judge_growth(&before, &now, run);
         }
+        Ok(())
+    }
+
+    async fn roundtrip(&self, session: &mut MemcachedSession, run: &mut Run) -> Result<(), Failure> {
+        let nonce = run.nonce();
+        // A key of this round trip alone, because `--check` beside an agent has the same canary.
+        let key = format!("probity:canary:{}:{nonce}", run.canary());
+        let length = nonce.len();
+        let conversation = &mut session.conversation;
+        match conversation.ask(&format!("set {key} 0 {CANARY_SECONDS} {length}\r\n{nonce}\r\n")).await {
+            Ok(answer) if answer == "STORED" => {}
+            Ok(_) => return Err(Failure::new(FailureKind::Protocol, "the answer to set is not STORED")),
+            Err(Failure { code: Some(code), .. }) if code.starts_with(OUT_OF_MEMORY) => {
+                run.finding(Finding::when(self.expect.writable, "out_of_memory", code));
+                return Ok(());
+            }
+            Err(failure) => return Err(failure),
+        }
+        let read = conversation.get(&key).await?;
+        conversation.ask(&format!("delete {key}\r\n")).await?;
+        run.compare(&nonce, read.as_deref().map(String::from_utf8_lossy).as_deref());
         Ok(())
     }
 
@@ -255,6 +309,29 @@ impl Memcached {
 }
 
 impl MemcachedSession {
+    /// What there is behind a key. Its length comes first, because a value comes as a whole.
+    async fn look_up(&mut self, key: &str) -> Result<Answer, Failure> {
+        let value = if self.old {
+            self.conversation.get(key).await?
+        } else {
+            match self.conversation.length(key).await {
+                Ok(Some(length)) if length > LONGEST_VALUE as u64 => {
+                    return Ok(Answer { value: Some(format!("({length} bytes)")), rows: 1 });
+                }
+                Ok(Some(_)) => self.conversation.peek(key).await?,
+                Ok(None) => None,
+                // Whatever it has against it, it answers to `get`, or says there what is wrong.
+                Err(Failure { code: Some(_), .. }) => {
+                    self.old = true;
+                    self.conversation.get(key).await?
+                }
+                Err(failure) => return Err(failure),
+            }
+        };
+        let value = value.map(|value| String::from_utf8_lossy(&value).into_owned());
+        Ok(Answer { rows: value.is_some().into(), value })
+    }
+
     /// A list of statistics; `None` where there is none, as behind a proxy, or where it is refused.
     async fn stats(&mut self, question: &'static str, run: &mut Run) -> Result<Option<Stats>, Failure> {
         match self.conversation.stats(&format!("{question}\r\n")).await {
@@ -300,6 +377,8 @@ async fn greet(conversation: &mut Conversation, login: Option<Zeroizing<String>>
 
 const UNAUTHENTICATED: &str = "CLIENT_ERROR unauthenticated";
 
+const OUT_OF_MEMORY: &str = "SERVER_ERROR out of memory";
+
 async fn version(conversation: &mut Conversation) -> Result<String, Failure> {
     let answer = conversation.ask("version\r\n").await?;
     let version = answer.strip_prefix("VERSION ").map(str::to_owned);
@@ -340,7 +419,9 @@ static MANUAL: Manual = Manual {
         LevelRow { level: "connect", question: "TCP, and TLS with `memcached+tls://`", privilege: "–" },
         LevelRow { level: "handshake", question: "`version`, and the login where it is refused", privilege: "a user of `-Y`" },
         LevelRow { level: "query", question: "`version`", privilege: "the same" },
+        LevelRow { level: "query", question: "with `query` instead `mg KEY s u` and `mg KEY v u`; before 1.6 `get KEY`", privilege: "the same" },
         LevelRow { level: "deep", question: "`stats`, and `stats settings` once in a session", privilege: "the same" },
+        LevelRow { level: "roundtrip", question: "`set probity:canary:…` for 30 s, `get`, `delete`", privilege: "the same" },
     ],
     facts: &[
         FactRow { name: "version", metric: false, meaning: "Version of the server." },
@@ -363,7 +444,7 @@ static MANUAL: Manual = Manual {
         FindingRow { code: "connections", meaning: "Connections ≥ `degraded.connections` of the limit: degraded.", remedy: "Look for clients that leak connections, or raise `-c`." },
         FindingRow { code: "rejecting_connections", meaning: "Connections were refused or kept waiting since the deep question before (observed: how many): degraded.", remedy: "Look for clients that leak connections, or raise `-c`." },
         FindingRow { code: "memory", meaning: "Memory ≥ `degraded.memory` of the limit and nothing may be evicted (`-M`): degraded.", remedy: "Remove items, raise `-m`, or let the server evict: writes fail when it is full." },
-        FindingRow { code: "out_of_memory", meaning: "Writes were refused for lack of memory since the deep question before (observed: how many): degraded, unhealthy with `expect.writable`.", remedy: "Remove items, raise `-m`, or let the server evict." },
+        FindingRow { code: "out_of_memory", meaning: "Writes were refused for lack of memory since the deep question before (observed: how many), or that of a round trip (observed: the refusal): degraded, unhealthy with `expect.writable`.", remedy: "Remove items, raise `-m`, or let the server evict." },
         FindingRow { code: "evictions", meaning: "More evictions in a second than `degraded.evictions_per_second`: degraded.", remedy: "Raise `-m`, or store less and for shorter." },
         FindingRow { code: "hit_ratio", meaning: "Fewer reads hit than `degraded.hit_ratio`, of at least 100 since the deep question before: degraded.", remedy: "Look for a restart, for evictions, or for a change in what is read." },
         FindingRow { code: "cold", meaning: "The server started less than `degraded.cold` ago, and its cache is empty: degraded.", remedy: "Expect more load on what the cache stands before, until it is warm." },

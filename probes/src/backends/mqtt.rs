@@ -16,6 +16,7 @@ use std::{
 use futures_util::FutureExt;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use tokio::time::timeout;
 
 use crate::{
     address::{Address, Credentials},
@@ -28,7 +29,7 @@ use crate::{
     tls::TlsConfig,
     wire::{
         dial::Target,
-        mqtt::{Client, Conversation, Packet, Version},
+        mqtt::{Client, Conversation, Delivery, Packet, Version},
         sniff::Protocol,
     },
 };
@@ -106,6 +107,8 @@ pub struct MqttSession {
     conversation: Option<Conversation>,
     number: u64,
     left: Arc<Left>,
+    /// How our own messages go.
+    delivery: Delivery,
 }
 
 /// The values of `$SYS` that Mosquitto and its kin publish, and the facts they are.
@@ -120,6 +123,9 @@ const SYS: [(&str, &str); 6] = [
 
 const TAKEN_OVER: u8 = 0x8e;
 
+/// From this reason code on, something was refused.
+const REFUSED: u8 = 0x80;
+
 impl Backend for Mqtt {
     type Config = MqttConfig;
     type Session = MqttSession;
@@ -130,6 +136,7 @@ url = "mqtt://localhost:1883"
 "#;
     const MANUAL: &'static Manual = &MANUAL;
     const SPEAKS: Protocol = Protocol::Mqtt;
+    const ROUNDTRIP: bool = true;
     const LATENCY: Duration = Duration::from_millis(250);
 
     fn build(config: MqttConfig) -> Result<Self, ConfigError> {
@@ -182,8 +189,8 @@ url = "mqtt://localhost:1883"
         loop {
             match next(conversation).await? {
                 Packet::PingResp => return Ok(()),
-                // A message that was under way when its subscription ended.
-                Packet::Publish { .. } => {}
+                // What was under way when its subscription ended, or came too late for a round trip.
+                Packet::Publish { .. } | Packet::PubAck(_) => {}
                 _ => return Err(Failure::new(FailureKind::Protocol, "the answer to PINGREQ is not PINGRESP")),
             }
         }
@@ -214,6 +221,30 @@ url = "mqtt://localhost:1883"
         Ok(())
     }
 
+    async fn roundtrip(&self, session: &mut MqttSession, run: &mut Run) -> Result<(), Failure> {
+        let (topic, nonce) = (format!("probity/{}", run.canary()), run.nonce());
+        let (limit, delivery) = (run.question_limit(), session.delivery);
+        let conversation = session.conversation()?;
+        conversation.subscribe(&[&topic], delivery).await?;
+        loop {
+            match next(conversation).await? {
+                Packet::SubAck(code) if code >= REFUSED => {
+                    let reason = conversation.version().reason(code);
+                    // 3.1.1 has but the one code, and brokers of 5 that do not say why mean it as they did there.
+                    let denied = matches!(code, 0x80 | 0x87);
+                    return Err(Failure::server(if denied { format!("SUBACK {reason}") } else { reason }, ""));
+                }
+                Packet::SubAck(_) => break,
+                _ => {}
+            }
+        }
+        let arrived = timeout(limit, echo(conversation, &topic, &nonce, delivery)).await.unwrap_or(Ok(false))?;
+        // The answer also shows that the broker does not just hang.
+        leave(conversation, &[&topic]).await?;
+        run.compare(&nonce, arrived.then_some(&nonce));
+        Ok(())
+    }
+
     async fn close(&self, mut session: MqttSession) {
         if let Some(conversation) = session.conversation.take() {
             conversation.disconnect().await;
@@ -236,7 +267,11 @@ impl Mqtt {
         if session_present {
             run.finding(Finding::degraded("protocol_violation", "a session of ours, where none may be"));
         }
+        let mut delivery = Delivery::AtLeastOnce;
         if let Some(limits) = limits {
+            if limits.max_qos == Some(0) {
+                delivery = Delivery::AtMostOnce;
+            }
             run.fact_if("server_keep_alive_seconds", limits.server_keep_alive);
             run.fact_if("receive_maximum", limits.receive_max);
             run.fact_if("maximum_qos", limits.max_qos.map(u32::from));
@@ -244,7 +279,7 @@ impl Mqtt {
             run.fact_if("assigned_client_id", limits.assigned_client_identifier);
         }
         let number = self.left.sessions.fetch_add(1, Ordering::Relaxed) + 1;
-        Ok(MqttSession { conversation: Some(conversation), number, left: Arc::clone(&self.left) })
+        Ok(MqttSession { conversation: Some(conversation), number, left: Arc::clone(&self.left), delivery })
     }
 }
 
@@ -310,7 +345,7 @@ async fn introduce(
     }
 }
 
-/// The next packet, unless the broker takes leave.
+/// The next packet, unless the broker takes leave. A message is acknowledged, or the broker would stop sending any.
 async fn next(conversation: &mut Conversation) -> Result<Packet, Failure> {
     match conversation.packet().await? {
         Packet::Disconnect(code) => {
@@ -318,8 +353,38 @@ async fn next(conversation: &mut Conversation) -> Result<Packet, Failure> {
             // At the login it is about the login, here it is about what we may do.
             Err(Failure::server(if code == 0x87 { "DISCONNECT 0x87".to_owned() } else { reason }, ""))
         }
+        Packet::Publish { topic, text, id } => {
+            if id > 0 {
+                conversation.acknowledge(id).await?;
+            }
+            Ok(Packet::Publish { topic, text, id })
+        }
         packet => Ok(packet),
     }
+}
+
+/// Publishes to ourselves and waits for it, or for the broker's refusal, which only version 5 has.
+async fn echo(conversation: &mut Conversation, topic: &str, nonce: &str, delivery: Delivery) -> Result<bool, Failure> {
+    conversation.publish(topic, nonce, delivery).await?;
+    loop {
+        match next(conversation).await? {
+            // A probe of the same name, such as `--check` beside an agent, has the same topic.
+            Packet::Publish { text, .. } if text == nonce => return Ok(true),
+            Packet::PubAck(code) if code >= REFUSED => {
+                let reason = conversation.version().reason(code);
+                // At the login it is about the login.
+                return Err(Failure::server(if code == 0x87 { "PUBACK 0x87".to_owned() } else { reason }, ""));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Ends subscriptions.
+async fn leave(conversation: &mut Conversation, topics: &[&str]) -> Result<(), Failure> {
+    conversation.unsubscribe(topics).await?;
+    while !matches!(next(conversation).await?, Packet::UnsubAck) {}
+    Ok(())
 }
 
 /// The values that the broker has of itself: retained, so they come with the subscription. A granted subscription
@@ -327,17 +392,16 @@ async fn next(conversation: &mut Conversation) -> Result<Packet, Failure> {
 async fn sys(conversation: &mut Conversation) -> Result<HashMap<String, String>, Failure> {
     let topics = SYS.map(|(topic, _)| topic);
     let mut values = HashMap::new();
-    conversation.subscribe(&topics).await?;
+    conversation.subscribe(&topics, Delivery::AtMostOnce).await?;
     conversation.ping().await?;
     loop {
         match next(conversation).await? {
-            Packet::Publish { topic, text } if topics.contains(&topic.as_str()) => drop(values.insert(topic, text)),
+            Packet::Publish { topic, text, .. } if topics.contains(&topic.as_str()) => drop(values.insert(topic, text)),
             Packet::PingResp => break,
             _ => {}
         }
     }
-    conversation.unsubscribe(&topics).await?;
-    while !matches!(next(conversation).await?, Packet::UnsubAck) {}
+    leave(conversation, &topics).await?;
     Ok(values)
 }
 
@@ -354,6 +418,7 @@ static MANUAL: Manual = Manual {
         LevelRow { level: "handshake", question: "`CONNECT` with a clean session and no will", privilege: "may connect" },
         LevelRow { level: "query", question: "`PINGREQ`, answered by `PINGRESP`", privilege: "may connect" },
         LevelRow { level: "deep", question: "six values of `$SYS/broker/…`, subscribed and left again", privilege: "read `$SYS/broker/#`" },
+        LevelRow { level: "roundtrip", question: "`PUBLISH` to ourselves on `probity/…`, not retained, QoS 1 where the broker has it", privilege: "read and write `probity/#`" },
     ],
     facts: &[
         FactRow { name: "protocol_version", metric: false, meaning: "Version of the protocol that is spoken." },
@@ -395,6 +460,8 @@ static MANUAL: Manual = Manual {
         CodeRow { code: "0x87", kind: FailureKind::Auth, message: "the broker rejected the credentials, or does not let us in", remedy: "" },
         CodeRow { code: "0x8A", kind: FailureKind::Auth, message: "the broker has banned us", remedy: "" },
         CodeRow { code: "0x8C", kind: FailureKind::Auth, message: "the broker wants another way to log in", remedy: "" },
+        CodeRow { code: "SUBACK*", kind: FailureKind::Permission, message: "the broker does not let us subscribe to our own topic", remedy: "Allow reading `probity/#`." },
+        CodeRow { code: "PUBACK 0x87", kind: FailureKind::Permission, message: "the broker does not let us publish to our own topic", remedy: "Allow writing `probity/#`." },
         CodeRow { code: "DISCONNECT 0x87", kind: FailureKind::Permission, message: "the broker does not allow what we asked", remedy: "" },
         CodeRow { code: "0x89", kind: FailureKind::Overload, message: "the broker is busy", remedy: "" },
         CodeRow { code: "0x93", kind: FailureKind::Overload, message: "the broker has too many messages of ours under way", remedy: "" },

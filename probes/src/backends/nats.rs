@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, RequestErrorKind};
+use futures_util::StreamExt;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::time::timeout;
@@ -126,6 +127,7 @@ url = "nats://localhost:4222"
     const MANUAL: &'static Manual = &MANUAL;
     const SPEAKS: Protocol = Protocol::Nats;
     const GREETS: bool = true;
+    const ROUNDTRIP: bool = true;
     const LATENCY: Duration = Duration::from_millis(250);
 
     fn build(config: NatsConfig) -> Result<Self, ConfigError> {
@@ -231,6 +233,20 @@ url = "nats://localhost:4222"
             Some(monitor) => self.examine_monitor(monitor, run).await,
             None => Ok(()),
         }
+    }
+
+    async fn roundtrip(&self, session: &mut NatsSession, run: &mut Run) -> Result<(), Failure> {
+        let (subject, nonce) = (format!("_PROBITY.{}", run.canary()), run.nonce());
+        let arrived = tokio::select! {
+            arrived = timeout(run.question_limit(), echo(&session.client, &subject, &nonce)) => arrived == Ok(true),
+            refusal = refused(&session.link, &subject) => return Err(Failure::server(refusal.clone(), refusal)),
+        };
+        // Whoever still answers has dropped it; a server that hangs or is gone has not.
+        if !arrived {
+            session.link.ping().await?;
+        }
+        run.compare(&nonce, arrived.then_some(&nonce));
+        Ok(())
     }
 
     async fn close(&self, session: NatsSession) {
@@ -407,6 +423,31 @@ impl Nats {
     }
 }
 
+/// Publishes to ourselves. False when the library gave up on the connection.
+async fn echo(client: &Client, subject: &str, nonce: &str) -> bool {
+    let Ok(mut messages) = client.subscribe(subject.to_owned()).await else { return false };
+    if client.publish(subject.to_owned(), nonce.to_owned().into()).await.is_err() {
+        return false;
+    }
+    while let Some(message) = messages.next().await {
+        // A probe of the same name, such as `--check` beside an agent, has the same subject.
+        if message.payload == nonce.as_bytes() {
+            return messages.unsubscribe().await.is_ok();
+        }
+    }
+    false
+}
+
+/// Waits until the server refuses this subject; it names it, and may still owe us the refusal of another one.
+async fn refused(link: &Link, subject: &str) -> String {
+    loop {
+        let words = link.refused().await;
+        if words.contains(subject) {
+            return words;
+        }
+    }
+}
+
 #[expect(clippy::cast_precision_loss, reason = "a share is not exact")]
 fn share(used: u64, limit: u64) -> Option<f64> {
     (limit > 0).then(|| used as f64 / limit as f64)
@@ -421,6 +462,7 @@ static MANUAL: Manual = Manual {
         LevelRow { level: "handshake", question: "`INFO`, TLS, `CONNECT`, `PING`", privilege: "a user" },
         LevelRow { level: "query", question: "`PING`, answered by `PONG`", privilege: "a user" },
         LevelRow { level: "deep", question: "`$JS.API.INFO`; with `monitor` also `/varz` and `/jsz`", privilege: "publish `$JS.API.INFO`, subscribe `_INBOX.>`" },
+        LevelRow { level: "roundtrip", question: "a message to ourselves on `_PROBITY.…`; a stream of `>` would keep it", privilege: "publish and subscribe `_PROBITY.>`" },
     ],
     facts: &[
         FactRow { name: "server_name", metric: false, meaning: "Name of the server." },
@@ -455,7 +497,7 @@ static MANUAL: Manual = Manual {
         CodeRow { code: "Authorization Timeout", kind: FailureKind::Auth, message: "the server waited in vain for a login", remedy: "" },
         CodeRow { code: "User Authentication Expired", kind: FailureKind::Auth, message: "the user's credentials have expired", remedy: "Issue new credentials." },
         CodeRow { code: "Account Authentication Expired", kind: FailureKind::Auth, message: "the account's credentials have expired", remedy: "Issue new credentials." },
-        CodeRow { code: "Permissions Violation*", kind: FailureKind::Permission, message: "the user may not use this subject", remedy: "Allow publishing `$JS.API.INFO` and subscribing `_INBOX.>`." },
+        CodeRow { code: "Permissions Violation*", kind: FailureKind::Permission, message: "the user may not use this subject", remedy: "Allow publishing `$JS.API.INFO` and subscribing `_INBOX.>`; for round trips both on `_PROBITY.>`." },
         CodeRow { code: "Secure Connection - TLS Required", kind: FailureKind::Tls, message: "the server requires TLS", remedy: "Use `tls://`." },
         CodeRow { code: "maximum connections exceeded", kind: FailureKind::Overload, message: "the server has reached its limit of connections", remedy: "Look for clients that leak connections, or raise `max_connections`." },
         CodeRow { code: "maximum account active connections exceeded", kind: FailureKind::Overload, message: "the account has reached its limit of connections", remedy: "" },

@@ -9,7 +9,9 @@ use std::time::Duration;
 use futures_util::{FutureExt, future::BoxFuture};
 use lapin::{
     BasicProperties, Channel, Event,
-    options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions},
+    options::{
+        BasicAckOptions, BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions, QueueDeleteOptions,
+    },
     types::FieldTable,
 };
 use schemars::JsonSchema;
@@ -23,7 +25,7 @@ use crate::{
     failure::{Failure, FailureKind},
     finding::Finding,
     manual::{CodeRow, FactRow, FindingRow, LevelRow, Manual},
-    run::{Phase, Run},
+    run::{Depth, Phase, Run},
     secret::Secret,
     tls::TlsConfig,
     wire::{
@@ -125,12 +127,17 @@ pub struct RabbitmqSession {
     publisher: Option<Publisher>,
 }
 
+/// Something that may take longer than a run, because a broker does not read from whom it blocks.
+type Lasting<T> = BoxFuture<'static, Result<T, Failure>>;
+
 /// A connection that publishes.
 struct Publisher {
     link: Link,
     channel: Channel,
     /// The confirmation that is waited for, across runs if need be.
-    pending: Option<BoxFuture<'static, Result<(), Failure>>>,
+    pending: Option<Lasting<()>>,
+    /// The round trip that is under way, likewise: what it wrote, and what it read.
+    trip: Option<Lasting<(String, Option<String>)>>,
     /// Why the broker blocks publishers, in its own words.
     blocked: Option<String>,
     /// The account may not publish; each further try would be a line in the broker's log.
@@ -147,6 +154,7 @@ url = "amqp://localhost:5672"
 "#;
     const MANUAL: &'static Manual = &MANUAL;
     const SPEAKS: Protocol = Protocol::Amqp;
+    const ROUNDTRIP: bool = true;
     const LATENCY: Duration = Duration::from_millis(250);
 
     fn build(config: RabbitmqConfig) -> Result<Self, ConfigError> {
@@ -198,7 +206,7 @@ url = "amqp://localhost:5672"
         run.fact_if("version", link.property("version"));
         run.fact_if("cluster_name", link.property("cluster_name"));
         let mut publisher = None;
-        if self.expect.writable {
+        if self.expect.writable || run.depth() == Depth::Roundtrip {
             let link = self.link(run).await?;
             publisher = Some(run.phase(Phase::Auth, Publisher::new(link)).await?);
         }
@@ -212,12 +220,19 @@ url = "amqp://localhost:5672"
 
     async fn examine(&self, session: &mut RabbitmqSession, run: &mut Run) -> Result<(), Failure> {
         self.examine_queues(&mut session.link, run).await?;
-        if let Some(publisher) = &mut session.publisher {
+        if let Some(publisher) = session.publisher.as_mut().filter(|_| self.expect.writable) {
             publisher.examine(run).await?;
         }
         match &self.management {
             Some((target, login)) => self.examine_management(target, login, run).await,
             None => Ok(()),
+        }
+    }
+
+    async fn roundtrip(&self, session: &mut RabbitmqSession, run: &mut Run) -> Result<(), Failure> {
+        match &mut session.publisher {
+            Some(publisher) => publisher.roundtrip(run).await,
+            None => Err(Failure::new(FailureKind::Unexpected, "the session was not opened for round trips")),
         }
     }
 
@@ -359,7 +374,7 @@ impl Publisher {
     async fn new(mut link: Link) -> Result<Self, Failure> {
         let channel = link.channel().await?;
         want_confirmations(&channel).await?;
-        Ok(Self { link, channel, pending: None, blocked: None, denied: false })
+        Ok(Self { link, channel, pending: None, trip: None, blocked: None, denied: false })
     }
 
     /// Publishes an empty message to nobody, which the broker confirms and forgets, and notes whether it did.
@@ -369,11 +384,43 @@ impl Publisher {
             run.missing(QUESTION);
             return Ok(());
         }
+        let mut pending = self.pending.take().unwrap_or_else(|| publish(self.channel.clone()).boxed());
+        let answer = self.wait(&mut pending, run.question_limit()).await;
+        let confirmed = answer.is_some();
+        match answer {
+            Some(answer) => {
+                if let Err(refused) = &answer {
+                    self.denied = refused.code.as_deref() == Some("403");
+                }
+                run.optional(QUESTION, answer)?;
+            }
+            None => self.pending = Some(pending),
+        }
+        self.note(confirmed, run);
+        Ok(())
+    }
+
+    /// Sends a message to a queue of our own, and takes it from there.
+    async fn roundtrip(&mut self, run: &mut Run) -> Result<(), Failure> {
+        let mut trip = self.trip.take().unwrap_or_else(|| travel(self.link.opening(), run.nonce()).boxed());
+        let answer = self.wait(&mut trip, run.question_limit()).await;
+        self.note(answer.is_some(), run);
+        match answer {
+            Some(answer) => {
+                let (written, read) = answer?;
+                run.compare(&written, read.as_deref());
+            }
+            None => self.trip = Some(trip),
+        }
+        Ok(())
+    }
+
+    /// What something that publishes comes to; `None` where the broker blocks it, or is silent for too long.
+    async fn wait<T>(&mut self, pending: &mut Lasting<T>, limit: Duration) -> Option<Result<T, Failure>> {
         while let Some(Some(event)) = self.link.event().now_or_never() {
             hear(&mut self.blocked, event);
         }
-        let pending = self.pending.get_or_insert_with(|| publish(self.channel.clone()).boxed());
-        let answer = timeout(run.question_limit(), async {
+        let answer = async {
             loop {
                 tokio::select! {
                     biased;
@@ -382,24 +429,15 @@ impl Publisher {
                     () = std::future::ready(()), if self.blocked.is_some() => break None,
                 }
             }
-        })
-        .await;
-        let confirmed = match answer {
-            Ok(Some(answer)) => {
-                self.pending = None;
-                if let Err(refused) = &answer {
-                    self.denied = refused.code.as_deref() == Some("403");
-                }
-                run.optional(QUESTION, answer)?;
-                true
-            }
-            Ok(None) | Err(_) => false,
         };
+        timeout(limit, answer).await.unwrap_or_default()
+    }
+
+    fn note(&self, confirmed: bool, run: &mut Run) {
         run.fact("blocked", !confirmed);
         if !confirmed {
             run.finding(Finding::unhealthy("blocked", self.blocked.as_deref().unwrap_or("no confirmation")));
         }
-        Ok(())
     }
 }
 
@@ -412,6 +450,40 @@ async fn publish(channel: Channel) -> Result<(), Failure> {
         return Err(Failure::new(FailureKind::Overload, "the broker did not take a message"));
     }
     want_confirmations(&channel).await
+}
+
+/// There and back through a queue that belongs to this connection alone, and ends with it if not before.
+async fn travel(
+    channel: impl Future<Output = Result<Channel, Failure>>,
+    nonce: String,
+) -> Result<(String, Option<String>), Failure> {
+    let channel = channel.await?;
+    let read = exchange(&channel, &nonce).await?;
+    channel.close(200, "".into()).await.map_err(|error| failure(&error))?;
+    Ok((nonce, read))
+}
+
+async fn exchange(channel: &Channel, nonce: &str) -> Result<Option<String>, Failure> {
+    let failed = |error: lapin::Error| failure(&error);
+    want_confirmations(channel).await?;
+    let own = QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
+    let queue = channel.queue_declare("".into(), own, FieldTable::default()).await.map_err(failed)?.name().clone();
+    let mandatory = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+    let published = channel.basic_publish("".into(), queue.clone(), mandatory, nonce.as_bytes(), BasicProperties::default());
+    let confirmed = published.await.map_err(failed)?.await.map_err(failed)?;
+    if confirmed.is_nack() {
+        return Err(Failure::new(FailureKind::Overload, "the broker did not take a message"));
+    }
+    let message = channel.basic_get(queue.clone(), BasicGetOptions::default()).await.map_err(failed)?;
+    let read = match message {
+        Some(message) => {
+            message.delivery.acker.ack(BasicAckOptions::default()).await.map_err(failed)?;
+            Some(String::from_utf8_lossy(&message.delivery.data).into_owned())
+        }
+        None => None,
+    };
+    channel.queue_delete(queue, QueueDeleteOptions::default()).await.map_err(failed)?;
+    Ok(read)
 }
 
 /// Asked twice, it changes nothing, but has to be answered.
@@ -464,12 +536,13 @@ fn share(part: Option<u64>, whole: Option<u64>) -> Option<f64> {
 static MANUAL: Manual = Manual {
     title: "RabbitMQ",
     summary: "RabbitMQ 3.8 and later by AMQP 0-9-1, with its management API where that is named. One connection is kept, \
-              two with `expect.writable`; each has a thread of its own, which the client library wants.",
+              two with `expect.writable` or round trips; each has a thread of its own, which the client library wants.",
     levels: &[
         LevelRow { level: "connect", question: "TCP, and TLS with `amqps://`", privilege: "–" },
         LevelRow { level: "handshake", question: "login, and opening the virtual host", privilege: "any permission in the virtual host, be it on nothing" },
         LevelRow { level: "query", question: "a channel, opened and closed", privilege: "the same" },
         LevelRow { level: "deep", question: "`queues` declared passively; with `expect.writable` a message to nobody; with `management` health checks, overview and nodes", privilege: "write on the default exchange for the message, the tag `monitoring` for the API" },
+        LevelRow { level: "roundtrip", question: "on the second connection a queue named by the broker, exclusive and auto-deleted: a message published with a confirmation, taken, acknowledged, and the queue deleted", privilege: "configure and read `^amq\\.gen`, write `^amq\\.default$`" },
     ],
     facts: &[
         FactRow { name: "product", metric: false, meaning: "Product, as the broker names itself." },
@@ -483,13 +556,13 @@ static MANUAL: Manual = Manual {
         FactRow { name: "disk_alarm", metric: true, meaning: "Whether a disk alarm is in force (from `management`)." },
         FactRow { name: "partitions", metric: true, meaning: "Partitions that nodes see (from `management`)." },
         FactRow { name: "fd_used_ratio", metric: true, meaning: "Highest share of file descriptors or sockets in use on a node (from `management`)." },
-        FactRow { name: "blocked", metric: true, meaning: "Whether publishers are blocked (with `expect.writable`)." },
+        FactRow { name: "blocked", metric: true, meaning: "Whether publishers are blocked (with `expect.writable` or round trips)." },
         FactRow { name: "queue_messages_ready", metric: true, meaning: "Messages that wait in `queues`, all together." },
         FactRow { name: "queue_consumers", metric: true, meaning: "Consumers of the one of `queues` that has the fewest." },
     ],
     findings: &[
         FindingRow { code: "alarm", meaning: "A memory or disk alarm is in force (observed: which): degraded, unhealthy with `expect.writable`.", remedy: "Free memory or disk on the node, or consume what waits; until then nobody can publish." },
-        FindingRow { code: "blocked", meaning: "`expect.writable` is set, and the broker blocks publishers (observed: why, in its words) or does not confirm: unhealthy.", remedy: "Free memory or disk on the node, or consume what waits." },
+        FindingRow { code: "blocked", meaning: "`expect.writable` is set or round trips are made, and the broker blocks publishers (observed: why, in its words) or does not confirm: unhealthy.", remedy: "Free memory or disk on the node, or consume what waits." },
         FindingRow { code: "queue_messages", meaning: "More messages wait in one of `queues` than `degraded.queue_messages`: degraded.", remedy: "Look at its consumers: they are too few, too slow or gone." },
         FindingRow { code: "queue_consumers", meaning: "One of `queues` has fewer consumers than `degraded.queue_consumers`: degraded.", remedy: "Look for the consumers that are gone." },
         FindingRow { code: "vhost_down", meaning: "Virtual hosts are down (observed: which): unhealthy when ours is among them, degraded otherwise.", remedy: "Restart them with `rabbitmqctl restart_vhost`, and read the node's log." },
@@ -522,6 +595,6 @@ static MANUAL: Manual = Manual {
     unsupported: &[
         "Parameters in the URL (`?heartbeat=…`, `?cacertfile=…`): keys of the entry stand for them.",
         "AMQP 1.0, and the mechanisms AMQPLAIN and RABBIT-CR-DEMO.",
-        "An alarm without `management` and without `expect.writable`: the broker tells only those who publish.",
+        "An alarm without `management`, `expect.writable` and round trips: the broker tells only those who publish.",
     ],
 };

@@ -1,12 +1,13 @@
 //! Redis and Valkey: `PING` on a warm session, `INFO` for the rest.
 //!
 //! `INFO` succeeds while a server loads or is a stale replica, and `PING` does not; so `PING` decides
-//! whether it serves, and `INFO` how well. Nothing here is logged by a server at its default level.
+//! whether it serves, and `INFO` how well. Nothing here is logged by a server at its default level. An own question
+//! is a key, of which a bounded part is read.
 //! RESP: <https://redis.io/docs/latest/develop/reference/protocol-spec/>.
 
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
-use redis::{AsyncConnectionConfig, Cmd, FromRedisValue, RedisConnectionInfo, RedisError, aio::MultiplexedConnection};
+use redis::{Cmd, FromRedisValue};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -15,12 +16,17 @@ use crate::{
     backend::{Backend, ConfigError},
     duration::Span,
     failure::{Failure, FailureKind},
-    finding::Finding,
+    finding::{Finding, Value},
     manual::{CodeRow, FactRow, FindingRow, LevelRow, Manual},
+    question::{Answer, LONGEST_VALUE, Question},
     run::{Phase, Run},
     secret::Secret,
     tls::TlsConfig,
-    wire::{Background, dial::Target, sniff::Protocol},
+    wire::{
+        dial::Target,
+        redis::{Conversation, Info, View},
+        sniff::Protocol,
+    },
 };
 
 /// A Redis or Valkey server.
@@ -43,6 +49,10 @@ pub struct RedisConfig {
     sentinel_password: Option<Secret>,
     /// Files and names for TLS; needs `rediss://`.
     tls: Option<TlsConfig>,
+    /// A key that is looked up in every run, behind `PING`. A string is one row with a value, of which 4096 bytes are
+    /// read; a list, set, sorted set, hash or stream is as many rows as it has elements, and its value is its type in
+    /// parentheses, such as `(list)`. A key that does not exist is no row. The look counts as a use of the key.
+    query: Option<String>,
     /// What must be true of the server; without it Probity does not guess.
     #[serde(default)]
     expect: RedisExpect,
@@ -62,6 +72,10 @@ pub struct RedisExpect {
     writable: bool,
     /// Reads must be fresh: a replica whose link is down is unhealthy, not degraded.
     fresh_reads: bool,
+    /// The value of the key that `query` names.
+    value: Option<Value>,
+    /// How many rows there are behind the key that `query` names; 0 where it must not exist.
+    rows: Option<u64>,
 }
 
 /// A role in replication.
@@ -99,12 +113,19 @@ impl Default for RedisDegraded {
 /// Above this share of its memory a server that must be writable is as good as full.
 const FULL: f64 = 0.98;
 
+/// After so long the server forgets a canary whose probe has died.
+const CANARY_MILLISECONDS: u64 = 30_000;
+
+/// How many slots are tried in a cluster for one that belongs to the node that is asked.
+const SLOTS_TRIED: u32 = 64;
+
 /// Asks a Redis or Valkey server.
 pub struct Redis {
     target: Target,
     form: Form,
     credentials: Credentials,
     database: i64,
+    question: Option<Question>,
     expect: RedisExpect,
     degraded: RedisDegraded,
 }
@@ -121,13 +142,14 @@ enum Form {
 
 /// An open conversation.
 pub struct RedisSession {
-    connection: MultiplexedConnection,
+    conversation: Conversation,
     /// Where the sentinels said that the master is.
     master: Option<Endpoint>,
-    _driver: Background,
     /// Servers before 7 take one section of `INFO` at a time.
     sections: bool,
     rejected_connections: Option<i64>,
+    /// What brings a canary into a slot of this node, where it is one of a cluster.
+    slot: u32,
 }
 
 impl Backend for Redis {
@@ -141,10 +163,12 @@ degraded = { memory = 0.9 }
 "#;
     const MANUAL: &'static Manual = &MANUAL;
     const SPEAKS: Protocol = Protocol::Redis;
+    const ROUNDTRIP: bool = true;
     const LATENCY: Duration = Duration::from_millis(250);
 
     fn build(config: RedisConfig) -> Result<Self, ConfigError> {
-        let RedisConfig { url, username, password, sentinel_username, sentinel_password, tls, expect, degraded } = config;
+        let RedisConfig { url, username, password, sentinel_username, sentinel_password, tls, query, mut expect, degraded } =
+            config;
         let on_socket = ["unix", "redis+unix"].contains(&url.scheme());
         url.expect(&SCHEMES, if on_socket { &["db"] } else { &[] }).map_err(ConfigError::at("url"))?;
         let credentials = url.credentials(username, password)?;
@@ -175,7 +199,8 @@ degraded = { memory = 0.9 }
         let database = database
             .parse()
             .map_err(|_| ConfigError::new("url", format!("the database of the URL must be a number, not `{database}`")))?;
-        Ok(Self { target, form, credentials, database, expect, degraded })
+        let question = Question::of_key(query, expect.value.take(), expect.rows)?;
+        Ok(Self { target, form, credentials, database, question, expect, degraded })
     }
 
     fn target(&self) -> &Target {
@@ -195,9 +220,9 @@ degraded = { memory = 0.9 }
             }
             return Ok(session);
         };
-        let (mut sentinel, _) = log_in(&self.target, credentials, 0, run).await?;
+        let (mut sentinel, _) = Conversation::open(&self.target, credentials, 0, run).await?;
         let place = run.phase(Phase::Auth, sentinel.master_of(master)).await?;
-        self.close(sentinel).await;
+        run.phase(Phase::Auth, sentinel.quit()).await?;
         run.start_over();
         let mut session = self.enter(&self.target.elsewhere(place.clone()), run).await?;
         let role = run.phase(Phase::Auth, session.ask::<Vec<redis::Value>>(&redis::cmd("ROLE"))).await;
@@ -212,15 +237,19 @@ degraded = { memory = 0.9 }
 
     async fn ask(&self, session: &mut RedisSession, run: &mut Run) -> Result<(), Failure> {
         match session.ask::<String>(&redis::cmd("PING")).await {
-            Ok(answer) if answer == "PONG" => Ok(()),
-            Ok(_) => Err(Failure::new(FailureKind::Protocol, "the answer to PING is not PONG")),
+            Ok(answer) if answer == "PONG" => {}
+            Ok(_) => return Err(Failure::new(FailureKind::Protocol, "the answer to PING is not PONG")),
             // It reads, but does not write; whether that is enough is for the catalog to say.
             Err(refused) if refused.code.as_deref() == Some("MISCONF") && !self.expect.writable => {
                 run.finding(Finding::degraded("persistence_blocks_writes", "MISCONF"));
-                Ok(())
             }
-            Err(failure) => Err(failure),
+            Err(failure) => return Err(failure),
         }
+        // Not instead of it: a key can still be read where persistence blocks writes.
+        if let Some(question) = &self.question {
+            question.judge(&session.look_up(question.text()).await?, run);
+        }
+        Ok(())
     }
 
     async fn examine(&self, session: &mut RedisSession, run: &mut Run) -> Result<(), Failure> {
@@ -245,10 +274,27 @@ degraded = { memory = 0.9 }
         Ok(())
     }
 
+    async fn roundtrip(&self, session: &mut RedisSession, run: &mut Run) -> Result<(), Failure> {
+        let nonce = run.nonce();
+        let mut tries = 0;
+        let key = loop {
+            // A key of this round trip alone, because `--check` beside an agent has the same canary; what lies between
+            // the braces decides on its slot in a cluster.
+            let key = format!("probity:canary:{{{}.{}}}:{nonce}", run.canary(), session.slot);
+            match session.ask::<()>(redis::cmd("SET").arg(&key).arg(&nonce).arg("PX").arg(CANARY_MILLISECONDS)).await {
+                Err(elsewhere) if elsewhere.code.as_deref() == Some("MOVED") && tries < SLOTS_TRIED => session.slot += 1,
+                written => break written.map(|()| key)?,
+            }
+            tries += 1;
+        };
+        let read: Option<String> = session.ask(redis::cmd("GET").arg(&key)).await?;
+        session.ask::<()>(redis::cmd("DEL").arg(&key)).await?;
+        run.compare(&nonce, read.as_deref());
+        Ok(())
+    }
+
     async fn close(&self, session: RedisSession) {
-        // The server closes after QUIT; a client that just leaves is as silent, but keeps the port in TIME-WAIT.
-        let mut session = session;
-        let _ = session.ask::<String>(&redis::cmd("QUIT")).await;
+        let _ = session.conversation.quit().await;
     }
 }
 
@@ -269,7 +315,8 @@ const SCHEMES: [&str; 10] = [
 impl Redis {
     /// Logs in to the server that is judged.
     async fn enter(&self, target: &Target, run: &mut Run) -> Result<RedisSession, Failure> {
-        let (mut session, hello) = log_in(target, &self.credentials, self.database, run).await?;
+        let (conversation, hello) = Conversation::open(target, &self.credentials, self.database, run).await?;
+        let mut session = RedisSession { conversation, master: None, sections: false, rejected_connections: None, slot: 0 };
         let word = |key: &str| hello.get(key).and_then(|value| String::from_redis_value_ref(value).ok());
         if let Some(version) = word("version") {
             session.sections =
@@ -287,7 +334,10 @@ impl Redis {
         for candidate in 0..self.target.candidates() {
             let from = run.aside(candidate);
             let place = run.endpoint(&self.target).to_string();
-            let view = self.view(run).await;
+            let view = match &self.form {
+                Form::Sentinel { master, credentials } => View::of_sentinel(&self.target, credentials, master, run).await,
+                _ => View::of_node(&self.target, &self.credentials, run).await,
+            };
             run.back(&from);
             match view {
                 Ok(view) => views.push(view),
@@ -316,31 +366,6 @@ impl Redis {
             }
             _ => Ok(()),
         }
-    }
-
-    /// What the address that the run has turned to thinks of the whole.
-    async fn view(&self, run: &mut Run) -> Result<View, Failure> {
-        let mut view = View::default();
-        let Form::Sentinel { master, credentials } = &self.form else {
-            let (mut session, _) = log_in(&self.target, &self.credentials, 0, run).await?;
-            let answer = run.phase(Phase::Deep, session.ask::<String>(redis::cmd("CLUSTER").arg("INFO"))).await;
-            view.cluster_state =
-                run.optional("CLUSTER INFO", answer)?.and_then(|text| Some(Info::read(&text).word("cluster_state")?.to_owned()));
-            self.close(session).await;
-            return Ok(view);
-        };
-        let (mut session, _) = log_in(&self.target, credentials, 0, run).await?;
-        view.master = Some(run.phase(Phase::Deep, session.master_of(master)).await?);
-        let question = |word| redis::cmd("SENTINEL").arg(word).arg(master).to_owned();
-        let about = run.phase(Phase::Deep, session.ask::<HashMap<String, String>>(&question("MASTER"))).await;
-        let about = run.optional("SENTINEL MASTER", about)?;
-        view.flags = about.and_then(|mut about| about.remove("flags")).unwrap_or_default();
-        match run.phase(Phase::Deep, session.ask::<String>(&question("CKQUORUM"))).await {
-            Err(refused) if refused.code.as_deref() == Some("NOQUORUM") => view.no_quorum = refused.server_message,
-            answer => drop(run.optional("SENTINEL CKQUORUM", answer)?),
-        }
-        self.close(session).await;
-        Ok(view)
     }
 
     fn judge_server(&self, info: &Info<'_>, session: &mut RedisSession, run: &mut Run) {
@@ -432,59 +457,6 @@ impl Redis {
     }
 }
 
-/// What a sentinel or a node thinks of the whole.
-#[derive(Default)]
-struct View {
-    master: Option<Endpoint>,
-    flags: String,
-    no_quorum: Option<String>,
-    cluster_state: Option<String>,
-}
-
-/// Dials and logs in; with it comes the answer to `HELLO`.
-async fn log_in(
-    target: &Target,
-    credentials: &Credentials,
-    database: i64,
-    run: &mut Run,
-) -> Result<(RedisSession, HashMap<String, redis::Value>), Failure> {
-    let password = credentials.password.as_ref().map(|secret| run.secret(secret)).transpose()?;
-    let login = match (credentials.user.as_deref(), password.as_deref()) {
-        (None, None) => None,
-        (None, Some(password)) => Some(redis::cmd("AUTH").arg(password).to_owned()),
-        (Some(user), password) => Some(redis::cmd("AUTH").arg(user).arg(password.map_or("", String::as_str)).to_owned()),
-    };
-    let stream = run.dial(target).await?;
-    // The library would call every refusal of its own log-in a wrong password: it is told of none.
-    let bare = RedisConnectionInfo::default().set_skip_set_lib_name();
-    let patience = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
-    let opened = run
-        .phase(Phase::Auth, async {
-            let (connection, driver) =
-                MultiplexedConnection::new_with_config(&bare, stream, patience).await.map_err(|error| failure(&error))?;
-            let mut session = RedisSession {
-                connection,
-                _driver: Background::spawn(driver),
-                master: None,
-                sections: false,
-                rejected_connections: None,
-            };
-            if let Some(login) = &login {
-                session.ask::<()>(login).await?;
-            }
-            let hello = session.greet().await?;
-            if database != 0 {
-                session.ask::<()>(redis::cmd("SELECT").arg(database)).await?;
-            }
-            Ok::<_, Failure>((session, hello))
-        })
-        .await;
-    opened.map_err(|failure| match failure.kind {
-        FailureKind::ConnectionLost => unasked(&run.first_bytes()).unwrap_or(failure),
-        _ => failure,
-    })
-}
-
 fn judge_cluster(info: &Info<'_>, run: &mut Run) {
     let ok = info.word("cluster_state") == Some("ok");
     run.fact("cluster_state_ok", ok);
@@ -505,77 +477,29 @@ fn judge_cluster(info: &Info<'_>, run: &mut Run) {
 }
 
 impl RedisSession {
-    /// Says who we are, and learns whom we speak to.
-    async fn greet(&mut self) -> Result<HashMap<String, redis::Value>, Failure> {
-        match self.ask(redis::cmd("HELLO").arg(2).arg("SETNAME").arg("probity")).await {
-            // Older than 6, or not allowed to: it has answered, and that is all we need.
-            Err(Failure { code: Some(code), .. })
-                if ["NOPERM", "NOPROTO", "ERR unknown", "ERR Unknown", "ERR syntax"].iter().any(|no| code.starts_with(no)) =>
-            {
-                Ok(HashMap::new())
-            }
-            other => other,
-        }
-    }
-
-    /// Asks a sentinel where the master of a name is.
-    async fn master_of(&mut self, name: &str) -> Result<Endpoint, Failure> {
-        let question = redis::cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(name).to_owned();
-        match self.ask::<Option<(String, u16)>>(&question).await? {
-            Some((host, port)) => Ok(Endpoint::Tcp { host, port }),
-            None => Err(Failure::server("sentinel_unknown_master", "")),
-        }
-    }
-
     async fn ask<T: FromRedisValue>(&mut self, question: &Cmd) -> Result<T, Failure> {
-        question.query_async(&mut self.connection).await.map_err(|error| failure(&error))
-    }
-}
-
-/// From the library's error: the server's own prefix decides; a plain `ERR` is told apart by its text,
-/// which is part of the protocol and not translated.
-fn failure(error: &RedisError) -> Failure {
-    match error.code() {
-        Some(code) => refusal(code, error.detail().unwrap_or_default()),
-        None if error.is_io_error() || error.is_connection_dropped() => Failure::from_chain(error, FailureKind::ConnectionLost),
-        None => Failure::from_chain(error, FailureKind::Protocol),
-    }
-}
-
-fn refusal(code: &str, words: &str) -> Failure {
-    let code = if code == "ERR" { format!("ERR {words}") } else { code.to_owned() };
-    Failure::server(code, words)
-}
-
-/// A server that is full or protected refuses whoever connects before it is asked anything, and closes.
-/// The library drops an answer without a question.
-fn unasked(first: &[u8]) -> Option<Failure> {
-    let line = String::from_utf8_lossy(first);
-    let line = line.strip_prefix('-')?.lines().next()?;
-    let (code, words) = line.split_once(' ').unwrap_or((line, ""));
-    Some(refusal(code, words))
-}
-
-/// The answer to `INFO`: lines of `field:value`.
-struct Info<'a>(HashMap<&'a str, &'a str>);
-
-impl<'a> Info<'a> {
-    fn read(text: &'a str) -> Self {
-        Self(text.lines().filter_map(|line| line.trim_end().split_once(':')).collect())
+        self.conversation.ask(question).await
     }
 
-    fn word(&self, field: &str) -> Option<&'a str> {
-        self.0.get(field).copied()
-    }
-
-    fn number(&self, field: &str) -> Option<i64> {
-        self.word(field)?.parse().ok()
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "a share is not exact")]
-    fn share(&self, part: &str, whole: &str) -> Option<f64> {
-        let (part, whole) = (self.number(part)?, self.number(whole)?);
-        (whole > 0).then(|| part as f64 / whole as f64)
+    /// What there is behind a key: nothing that blocks, and nothing that takes longer the more there is.
+    async fn look_up(&mut self, key: &str) -> Result<Answer, Failure> {
+        let kind: String = self.ask(redis::cmd("TYPE").arg(key)).await?;
+        let count = match kind.as_str() {
+            "none" => return Ok(Answer::default()),
+            "string" => {
+                // One byte more shows that the value is longer.
+                let value: Vec<u8> = self.ask(redis::cmd("GETRANGE").arg(key).arg(0).arg(LONGEST_VALUE)).await?;
+                return Ok(Answer { value: Some(String::from_utf8_lossy(&value).into_owned()), rows: 1 });
+            }
+            "list" => "LLEN",
+            "set" => "SCARD",
+            "zset" => "ZCARD",
+            "hash" => "HLEN",
+            "stream" => "XLEN",
+            // Types of modules have each a command of its own.
+            _ => return Ok(Answer { value: Some(format!("({kind})")), rows: 1 }),
+        };
+        Ok(Answer { value: Some(format!("({kind})")), rows: self.ask(redis::cmd(count).arg(key)).await? })
     }
 }
 
@@ -588,7 +512,9 @@ static MANUAL: Manual = Manual {
         LevelRow { level: "connect", question: "TCP, and TLS with `rediss://`", privilege: "–" },
         LevelRow { level: "handshake", question: "`AUTH`, `HELLO 2 SETNAME probity`", privilege: "`+hello` (optional)" },
         LevelRow { level: "query", question: "`PING`", privilege: "`+ping`" },
+        LevelRow { level: "query", question: "with `query` also `TYPE` of the key, and `GETRANGE`, `LLEN`, `SCARD`, `ZCARD`, `HLEN` or `XLEN`", privilege: "`+type +getrange` (or the one for its type) and `%R~KEY`" },
         LevelRow { level: "deep", question: "`INFO`; in cluster mode `CLUSTER INFO`", privilege: "`+info +cluster|info`" },
+        LevelRow { level: "roundtrip", question: "`SET probity:canary:… PX 30000`, `GET`, `DEL`", privilege: "`+set +get +del ~probity:canary:*`" },
     ],
     facts: &[
         FactRow { name: "version", metric: false, meaning: "Version of the server." },
@@ -643,7 +569,7 @@ static MANUAL: Manual = Manual {
         CodeRow { code: "ERR AUTH <password> called without any password*", kind: FailureKind::Config, message: "a password is configured, but the server has none", remedy: "Remove `password`, or set `requirepass` on the server." },
         CodeRow { code: "ERR wrong number of arguments for 'auth'*", kind: FailureKind::Config, message: "a user is configured, but the server is older than Redis 6 and has none", remedy: "Remove `username`." },
         CodeRow { code: "DENIED", kind: FailureKind::Auth, message: "the server is in protected mode and refuses other machines", remedy: "Set a password on the server, or bind it to the right interface." },
-        CodeRow { code: "NOPERM", kind: FailureKind::Permission, message: "the ACL user may not run this command", remedy: "Grant `+ping +info` (and `+cluster|info` in a cluster) to the probe's user." },
+        CodeRow { code: "NOPERM", kind: FailureKind::Permission, message: "the ACL user may not run this command", remedy: "Grant the probe's user what the reference page lists: `+ping +info`, and more for `query`, round trips and clusters." },
         CodeRow { code: "LOADING", kind: FailureKind::NotReady, message: "the server is loading its data set", remedy: "Wait until it has loaded; INFO persistence shows how far it is." },
         CodeRow { code: "MASTERDOWN", kind: FailureKind::NotReady, message: "the replica has lost its primary and does not serve stale data", remedy: "Bring the primary back, or fail over." },
         CodeRow { code: "MISCONF", kind: FailureKind::NotReady, message: "the server cannot persist and refuses writes", remedy: "Read the server's log for the failed save: disk full, permission or fork." },
@@ -658,7 +584,7 @@ static MANUAL: Manual = Manual {
         CodeRow { code: "READONLY", kind: FailureKind::NotReady, message: "the server is a replica and takes no writes", remedy: "Point the entry at the primary." },
         CodeRow { code: "OOM", kind: FailureKind::Overload, message: "the server has reached its memory limit", remedy: "" },
         CodeRow { code: "ERR max number of clients*", kind: FailureKind::Overload, message: "the server has reached its limit of clients", remedy: "Look for clients that leak connections, or raise `maxclients`." },
-        CodeRow { code: "MOVED", kind: FailureKind::Config, message: "the target is a node of a cluster and sends us elsewhere", remedy: "" },
+        CodeRow { code: "MOVED", kind: FailureKind::Config, message: "the target is a node of a cluster and sends us elsewhere", remedy: "Ask the node that has the key; a replica has none to write to." },
         CodeRow { code: "ERR DB index is out of range*", kind: FailureKind::Config, message: "the server has no database of this number", remedy: "Correct the path of the URL." },
         CodeRow { code: "ERR invalid DB index*", kind: FailureKind::Config, message: "the server has no database of this number", remedy: "Correct the path of the URL." },
         CodeRow { code: "ERR SELECT is not allowed in cluster mode*", kind: FailureKind::Config, message: "a cluster has only database 0", remedy: "Remove the database from the URL." },
@@ -670,23 +596,3 @@ static MANUAL: Manual = Manual {
         "IAM authentication of managed services.",
     ],
 };
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_refusal_that_nobody_asked_for_is_read() {
-        let code = |first: &[u8]| unasked(first).and_then(|failure| failure.code);
-        assert_eq!(code(b"-ERR max number of clients reached\r\n").as_deref(), Some("ERR max number of clients reached"));
-        assert_eq!(code(b"-DENIED Redis is running in protected mode bec").as_deref(), Some("DENIED"));
-        assert_eq!(code(b"+OK\r\n"), None);
-    }
-
-    #[test]
-    fn info_is_read_line_by_line() {
-        let info = Info::read("# Memory\r\nused_memory:900\r\nmaxmemory:1000\r\nbroken\r\n");
-        assert_eq!(info.share("used_memory", "maxmemory"), Some(0.9));
-        assert_eq!(info.number("broken"), None);
-    }
-}

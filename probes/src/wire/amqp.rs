@@ -56,7 +56,7 @@ pub(crate) struct Login {
 
 /// An open connection. Letting go of it ends its thread and its socket, whatever the peer does.
 pub(crate) struct Link {
-    connection: Connection,
+    connection: Arc<Connection>,
     events: BoxStream<'static, Event>,
     leash: Leash,
 }
@@ -85,11 +85,17 @@ impl Link {
         let runtime = Runtime::new(Kit(Tokio::current()));
         let connection = Connection::connector(uri, runtime, hand_over, properties).await.map_err(|error| failure(&error))?;
         let events = connection.events_listener().boxed();
-        Ok(Self { connection, events, leash })
+        Ok(Self { connection: Arc::new(connection), events, leash })
     }
 
     pub(crate) async fn channel(&mut self) -> Result<Channel, Failure> {
-        self.connection.create_channel().await.map_err(|error| failure(&error))
+        self.opening().await
+    }
+
+    /// A channel, for something that may take longer than a run.
+    pub(crate) fn opening(&self) -> impl Future<Output = Result<Channel, Failure>> + Send + 'static {
+        let connection = Arc::clone(&self.connection);
+        async move { connection.create_channel().await.map_err(|error| failure(&error)) }
     }
 
     /// What the server said in passing. Never ends while the connection stands.

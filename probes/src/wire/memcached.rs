@@ -1,4 +1,4 @@
-//! Memcached's text protocol, as far as a probe speaks it: a line out, a line or a list of `STAT` lines in.
+//! Memcached's text protocol, as far as a probe speaks it: a line out, a line, a value or a list of `STAT` lines in.
 //!
 //! The binary protocol is left alone: servers have deprecated it.
 //! Protocol: <https://github.com/memcached/memcached/blob/master/doc/protocol.txt>.
@@ -48,6 +48,57 @@ impl Conversation {
             stats.insert(name.to_owned(), value.to_owned());
         }
         Err(Failure::new(FailureKind::Protocol, "the list of statistics has no end"))
+    }
+
+    /// How long the value of a key is; `None` where there is no such key. Unlike `get`, it makes the item no younger.
+    /// Servers before 1.6 do not know it.
+    pub(crate) async fn length(&mut self, key: &str) -> Result<Option<u64>, Failure> {
+        let answer = self.ask(&format!("mg {key} s u\r\n")).await?;
+        match answer.strip_prefix("HD s").map(str::parse) {
+            Some(Ok(length)) => Ok(Some(length)),
+            None if answer == "EN" => Ok(None),
+            _ => Err(Failure::new(FailureKind::Protocol, "the answer to mg is not one")),
+        }
+    }
+
+    /// The value of a key, likewise without making it younger.
+    pub(crate) async fn peek(&mut self, key: &str) -> Result<Option<Vec<u8>>, Failure> {
+        // VA <length> <flags>*
+        match self.ask(&format!("mg {key} v u\r\n")).await?.split(' ').collect::<Vec<_>>()[..] {
+            ["EN"] => Ok(None),
+            ["VA", length, ..] => self.block(length).await.map(Some),
+            _ => Err(Failure::new(FailureKind::Protocol, "the answer to mg is not a value")),
+        }
+    }
+
+    /// The value of a key, which counts as a use of it.
+    pub(crate) async fn get(&mut self, key: &str) -> Result<Option<Vec<u8>>, Failure> {
+        // VALUE <key> <flags> <length>
+        let value = match self.ask(&format!("get {key}\r\n")).await?.split(' ').collect::<Vec<_>>()[..] {
+            ["END"] => return Ok(None),
+            ["VALUE", _, _, length, ..] => self.block(length).await?,
+            _ => return Err(Failure::new(FailureKind::Protocol, "the answer to get is not a value")),
+        };
+        match self.line().await?.as_str() {
+            "END" => Ok(Some(value)),
+            _ => Err(Failure::new(FailureKind::Protocol, "the answer to get has no end")),
+        }
+    }
+
+    /// A block of data and the end of its line. How much of it is read is limited by the stream.
+    async fn block(&mut self, length: &str) -> Result<Vec<u8>, Failure> {
+        let not_a_block = || Failure::new(FailureKind::Protocol, "the value is not as long as it is said to be");
+        let length: u64 = length.parse().map_err(|_| not_a_block())?;
+        let mut block = Vec::new();
+        (&mut self.0).take(length.saturating_add(2)).read_to_end(&mut block).await?;
+        if block.len() as u64 != length.saturating_add(2) {
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+        }
+        if !block.ends_with(b"\r\n") {
+            return Err(not_a_block());
+        }
+        block.truncate(block.len() - 2);
+        Ok(block)
     }
 
     /// Takes leave, and waits until the server has closed.

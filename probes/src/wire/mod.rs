@@ -15,6 +15,8 @@ pub(crate) mod mysql;
 pub(crate) mod nats;
 #[cfg(feature = "rabbitmq")]
 pub(crate) mod rabbitmq;
+#[cfg(feature = "redis")]
+pub(crate) mod redis;
 pub mod resolve;
 pub mod sniff;
 pub mod stream;

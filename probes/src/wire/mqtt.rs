@@ -56,6 +56,33 @@ impl Version {
     }
 }
 
+/// How hard both sides try to deliver a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Delivery {
+    /// `QoS` 0.
+    AtMostOnce,
+    /// `QoS` 1: it is acknowledged.
+    AtLeastOnce,
+}
+
+impl From<Delivery> for QoS {
+    fn from(delivery: Delivery) -> Self {
+        match delivery {
+            Delivery::AtMostOnce => Self::AtMostOnce,
+            Delivery::AtLeastOnce => Self::AtLeastOnce,
+        }
+    }
+}
+
+impl From<Delivery> for QoS5 {
+    fn from(delivery: Delivery) -> Self {
+        match delivery {
+            Delivery::AtMostOnce => Self::AtMostOnce,
+            Delivery::AtLeastOnce => Self::AtLeastOnce,
+        }
+    }
+}
+
 /// What a broker says.
 #[derive(Debug)]
 pub(crate) enum Packet {
@@ -74,9 +101,13 @@ pub(crate) enum Packet {
         topic: String,
         /// Its text.
         text: String,
+        /// What it must be acknowledged by; 0 where it need not be.
+        id: u16,
     },
-    /// The answer to SUBSCRIBE.
-    SubAck,
+    /// The answer to PUBLISH: 0 is success, which is all that 3.1.1 knows.
+    PubAck(u8),
+    /// The answer to SUBSCRIBE, for the last topic: from 0x80 on a refusal.
+    SubAck(u8),
     /// The answer to UNSUBSCRIBE.
     UnsubAck,
     /// The answer to PINGREQ.
@@ -147,17 +178,17 @@ impl Conversation {
         self.write(written, &bytes).await
     }
 
-    pub(crate) async fn subscribe(&mut self, topics: &[&str]) -> Result<(), Failure> {
+    pub(crate) async fn subscribe(&mut self, topics: &[&str], delivery: Delivery) -> Result<(), Failure> {
         let mut bytes = BytesMut::new();
         let written = match self.version {
             Version::Three => {
-                let filters = topics.iter().map(|topic| v4::SubscribeFilter::new((*topic).to_owned(), QoS::AtMostOnce));
+                let filters = topics.iter().map(|topic| v4::SubscribeFilter::new((*topic).to_owned(), delivery.into()));
                 let mut subscribe = v4::Subscribe::new_many(filters);
                 subscribe.pkid = 1;
                 subscribe.write(&mut bytes).map_err(|error| error.to_string())
             }
             Version::Five => {
-                let filters = topics.iter().map(|topic| v5::Filter::new(*topic, QoS5::AtMostOnce));
+                let filters = topics.iter().map(|topic| v5::Filter::new(*topic, delivery.into()));
                 let mut subscribe = v5::Subscribe::new_many(filters, None);
                 subscribe.pkid = 1;
                 subscribe.write(&mut bytes).map_err(|error| error.to_string())
@@ -180,6 +211,30 @@ impl Conversation {
             }
         };
         self.write(written, &bytes).await
+    }
+
+    /// Publishes a message that is not retained.
+    pub(crate) async fn publish(&mut self, topic: &str, text: &str, delivery: Delivery) -> Result<(), Failure> {
+        let mut bytes = BytesMut::new();
+        let written = match self.version {
+            Version::Three => {
+                let mut publish = v4::Publish::new(topic, delivery.into(), text);
+                publish.pkid = 3;
+                publish.write(&mut bytes).map_err(|error| error.to_string())
+            }
+            Version::Five => {
+                let mut publish = v5::Publish::new(topic, delivery.into(), text.to_owned(), None);
+                publish.pkid = 3;
+                publish.write(&mut bytes).map_err(|error| error.to_string())
+            }
+        };
+        self.write(written, &bytes).await
+    }
+
+    /// Acknowledges a message: PUBACK, which looks the same in both versions.
+    pub(crate) async fn acknowledge(&mut self, id: u16) -> Result<(), Failure> {
+        let [high, low] = id.to_be_bytes();
+        self.write(Ok(0), &[0x40, 2, high, low]).await
     }
 
     pub(crate) async fn ping(&mut self) -> Result<(), Failure> {
@@ -246,8 +301,10 @@ fn read(version: Version, frame: BytesMut) -> Result<Packet, Failure> {
             Ok(Packet::ConnAck { code, session_present, properties })
         }
         (3, _) => message(version, frame),
+        // The reason is left out where it is success.
+        (4, [_, _, rest @ ..]) => Ok(Packet::PubAck(rest.first().copied().unwrap_or(0))),
         // What it grants proves nothing: Mosquitto 2.0 grants what its access list denies.
-        (9, _) => Ok(Packet::SubAck),
+        (9, [.., code]) => Ok(Packet::SubAck(*code)),
         (11, _) => Ok(Packet::UnsubAck),
         (13, []) => Ok(Packet::PingResp),
         (14, body) => Ok(Packet::Disconnect(body.first().copied().unwrap_or(0))),
@@ -266,19 +323,19 @@ fn properties(mut frame: BytesMut) -> Result<Option<v5::ConnAckProperties>, Fail
 fn message(version: Version, mut frame: BytesMut) -> Result<Packet, Failure> {
     let read = match version {
         Version::Three => match v4::Packet::read(&mut frame, PACKET_LIMIT as usize) {
-            Ok(v4::Packet::Publish(publish)) => Ok((publish.topic.into_bytes(), publish.payload)),
+            Ok(v4::Packet::Publish(publish)) => Ok((publish.topic.into_bytes(), publish.payload, publish.pkid)),
             Ok(_) => Err("not a PUBLISH".to_owned()),
             Err(error) => Err(error.to_string()),
         },
         Version::Five => match v5::Packet::read(&mut frame, Some(PACKET_LIMIT)) {
-            Ok(v5::Packet::Publish(publish)) => Ok((publish.topic.to_vec(), publish.payload)),
+            Ok(v5::Packet::Publish(publish)) => Ok((publish.topic.to_vec(), publish.payload, publish.pkid)),
             Ok(_) => Err("not a PUBLISH".to_owned()),
             Err(error) => Err(error.to_string()),
         },
     };
-    let (topic, payload) = read.map_err(|why| malformed(&why))?;
+    let (topic, payload, id) = read.map_err(|why| malformed(&why))?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Ok(Packet::Publish { topic: text(&topic), text: text(&payload) })
+    Ok(Packet::Publish { topic: text(&topic), text: text(&payload), id })
 }
 
 #[cfg(test)]
@@ -294,10 +351,13 @@ mod tests {
         // version 3 refuses version 5
         assert_eq!(packet(Version::Five, &[0x20, 2, 0, 1]), refused(1));
         assert_eq!(packet(Version::Five, &[0x20, 3, 0, 0, 0]), refused(0));
-        assert_eq!(packet(Version::Five, &[0x90, 4, 0, 1, 0, 0x87]), "Some(SubAck)");
+        assert_eq!(packet(Version::Five, &[0x90, 4, 0, 1, 0, 0x87]), "Some(SubAck(135))");
+        assert_eq!(packet(Version::Three, &[0x90, 3, 0, 1, 0x80]), "Some(SubAck(128))");
+        assert_eq!(packet(Version::Five, &[0x40, 4, 0, 3, 0x87, 0]), "Some(PubAck(135))");
+        assert_eq!(packet(Version::Three, &[0x40, 2, 0, 3]), "Some(PubAck(0))");
         assert_eq!(packet(Version::Five, &[0xe0, 2, 0x8e, 0]), "Some(Disconnect(142))");
         assert_eq!(packet(Version::Five, &[0xe0, 0]), "Some(Disconnect(0))");
-        assert_eq!(packet(Version::Three, b"\x30\x06\0\x03a/bx"), "Some(Publish { topic: \"a/b\", text: \"x\" })");
+        assert_eq!(packet(Version::Three, b"\x30\x06\0\x03a/bx"), "Some(Publish { topic: \"a/b\", text: \"x\", id: 0 })");
         assert_eq!(packet(Version::Three, &[0x10, 0]), "None");
         assert_eq!(Version::Five.reason(0x8e), "0x8E");
     }

@@ -24,7 +24,7 @@ fn sees(finding: &str, outcome: &Outcome) -> bool {
 
 #[test]
 fn a_replica_without_its_keeper_reads_and_does_not_write() {
-    if !require("clickhouse") {
+    if !["clickhouse", "zookeeper"].into_iter().all(require) {
         return;
     }
     let (keeper, server) = clickhouse::replicated();
@@ -62,7 +62,7 @@ fn a_replica_without_its_keeper_reads_and_does_not_write() {
 
 #[test]
 fn a_replica_that_does_not_fetch_is_behind() {
-    if !require("clickhouse") {
+    if !["clickhouse", "zookeeper"].into_iter().all(require) {
         return;
     }
     let (_keeper, server) = clickhouse::replicated();
@@ -83,7 +83,7 @@ fn a_replica_that_does_not_fetch_is_behind() {
 
 #[test]
 fn a_server_without_replicas_needs_no_keeper() {
-    if !require("clickhouse") {
+    if !["clickhouse", "zookeeper"].into_iter().all(require) {
         return;
     }
     let outcome = expect(&WITHOUT, &Clickhouse::start(), json!({ "expect": { "writable": true } }));

@@ -32,7 +32,7 @@ fn node() -> redis::Builder {
 }
 
 /// Three nodes that share all slots.
-fn cluster() -> [Redis; 3] {
+pub(super) fn cluster() -> [Redis; 3] {
     let nodes = [(); 3].map(|()| node().start());
     for (node, slots) in nodes.iter().zip([("0", "5460"), ("5461", "10922"), ("10923", "16383")]) {
         assert_eq!(node.command(&["CLUSTER", "ADDSLOTSRANGE", slots.0, slots.1]), "OK");

@@ -23,9 +23,9 @@ pub(crate) const USER: &str = "probe";
 /// That user's password; a test that finds it in any output has found a leak.
 pub(crate) const PASSWORD: &str = "probe-secret-pw";
 
-/// Backend, the programs that its servers need, and the Debian package that has them.
+/// Backend, or what some of its states need besides; the programs that its servers need, and the Debian package that has them.
 const KNOWN: &[(&str, &[&str], &str)] = &[
-    ("clickhouse", &["clickhouse-server", "java", "zkServer.sh"], "clickhouse-server zookeeper"),
+    ("clickhouse", &["clickhouse-server"], "clickhouse-server"),
     ("http", &["nginx"], "nginx-light"),
     ("memcached", &["memcached"], "memcached"),
     ("mqtt", &["mosquitto", "mosquitto_passwd"], "mosquitto"),
@@ -35,6 +35,7 @@ const KNOWN: &[(&str, &[&str], &str)] = &[
     ("postgres", &["postgres", "initdb", "pg_basebackup"], "postgresql-15"),
     ("rabbitmq", &["rabbitmqctl", "epmd"], "rabbitmq-server"),
     ("redis", &["redis-server"], "redis-server"),
+    ("zookeeper", &["java", "zkServer.sh"], "zookeeper"),
 ];
 
 /// Why the servers of a backend cannot be started here; `None` when they can.
