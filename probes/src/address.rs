@@ -35,6 +35,10 @@ impl fmt::Display for Endpoint {
 /// More addresses than these are not tried.
 const MOST_PLACES: usize = 16;
 
+/// Who logs in is said once.
+const SEVERAL_USERS: &str =
+    "a URL with a user behind its first host: user and password stand before it, and an `@` in them is written %40";
+
 /// What fits into the address of a socket (unix(7), `sun_path`).
 const LONGEST_SOCKET: usize = 107;
 
@@ -259,15 +263,22 @@ impl Parts {
         let Some((scheme, rest)) = text.split_once("://") else {
             return Ok(Self { bare: text.to_owned(), user_info: String::new(), hosts: Vec::new() });
         };
-        let rest = rest.replace(&format!(",{scheme}://"), ",");
-        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let again = format!(",{scheme}:");
+        let (mut rest, mut repeated) = (rest.to_owned(), None);
+        let end = loop {
+            let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+            if !(rest[..end].ends_with(&again) && rest[end..].starts_with("//")) {
+                break end;
+            }
+            let comma = end - again.len();
+            rest.replace_range(comma + 1..end + 2, "");
+            repeated.get_or_insert(comma);
+        };
         let (authority, behind) = rest.split_at(end);
         let (user_info, hosts) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
-        if user_info.split_once('@').is_some_and(|(_, more)| more.contains(',')) {
-            return Err(
-            "a URL with more than one `@`: user and password stand before the first host only, and an `@` in them is written %40"
-                .into(),
-        );
+        let is_behind = repeated.is_some_and(|comma| comma < user_info.len());
+        if is_behind || user_info.split_once('@').is_some_and(|(_, more)| more.contains(',')) {
+            return Err(SEVERAL_USERS.into());
         }
         let hosts: Vec<_> = hosts.split(',').map(str::to_owned).collect();
         if hosts.len() > 1 && hosts.iter().any(String::is_empty) {
@@ -369,16 +380,17 @@ mod tests {
         assert_eq!(places("postgres://u:p%2c@a:1,b,[::1]:2,127.0.0.1/x,y?z=,"), ["a:1", "b:7", "[::1]:2", "127.0.0.1:7"]);
         assert_eq!(places("nats://a:1,nats://b:2"), ["a:1", "b:2"]);
         assert_eq!(places("http://a:80,b"), ["a:80", "b:7"]);
+        let address = Address::parse("http://a/?next=b,http://c").expect("a URL");
+        assert_eq!(address.url().as_str(), "http://a/?next=b,http://c");
         let address = Address::parse("nats://u:p@a:1,nats://[::1]:2,c/x?y").expect("a URL");
         assert_eq!((address.to_string().as_str(), address.user()), ("nats://a:1,[::1]:2,c/x", Some("u")));
         assert_eq!(Address::parse("http://:80").expect_err("no host"), "not a URL: empty host");
         for (wrong, why) in [
             ("nats://a,,b", "a URL with an empty place in its list of hosts"),
             ("nats://a,", "a URL with an empty place in its list of hosts"),
-            (
-                "nats://u:p@a,nats://v:q@b",
-                "a URL with more than one `@`: user and password stand before the first host only, and an `@` in them is written %40",
-            ),
+            ("nats://u:p@a,nats://v:q@b", SEVERAL_USERS),
+            ("nats://a,nats://v:q@b", SEVERAL_USERS),
+            ("nats://u:p@a,v:q@b", SEVERAL_USERS),
             ("nats://a:1,b:x", "not a URL: invalid port number"),
         ] {
             assert_eq!(Address::parse(wrong).err().as_deref(), Some(why), "{wrong}");

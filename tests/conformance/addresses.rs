@@ -67,7 +67,9 @@ fn an_address_that_fails_is_told_and_looked_at_again() {
     assert_eq!(outcome.facts["remote_address"].to_string(), peers[1].addr().to_string());
     // It is tried again with the deep questions, not only when a fresh session is due.
     let outcome = probe.run();
-    assert_eq!((stage.calls().as_str(), outcome.status), ("ask examine open close", Status::Degraded));
+    // The old one is closed beside the run.
+    let calls = stage.calls();
+    assert!(calls.starts_with("ask examine open") && outcome.status == Status::Degraded, "{calls} {outcome:#?}");
     let outcome = probe.run();
     assert_eq!((outcome.status, found(&outcome)), (Status::Healthy, Vec::new()));
     assert_eq!(outcome.facts["remote_address"].to_string(), peers[0].addr().to_string());
@@ -140,6 +142,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("mysql", "mysql:///x?socket=/run/s&ssl-mode=REQUIRED", "`tls` is set, but a unix socket is plain text"),
     ("postgres", "postgres:///x?host=db", "the path of a socket must begin with a slash"),
     ("postgres", "postgres://db/x?port=1", "`port` is the number of a socket; the port of a host stands behind it"),
+    ("postgres", "postgres:///x?host=/run&port=x", "`port` must be a number, not `x`"),
     ("postgres", "postgres://%2Frun/x", "a host has no `%` in it"),
     (
         "postgres",

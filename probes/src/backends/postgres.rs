@@ -188,6 +188,9 @@ degraded = { connections = 0.85 }
             }
         };
         let target = match (parameter("host"), parameter("port").unwrap_or_else(|| "5432".into())) {
+            (Some(_), port) if port.parse::<u16>().is_err() => {
+                return Err(ConfigError::new("url", format!("`port` must be a number, not `{port}`")));
+            }
             (Some(folders), port) => {
                 let socket = |folder| PathBuf::from(folder).join(format!(".s.PGSQL.{port}"));
                 url.on_sockets(folders.split(',').map(socket).collect(), tls.as_ref())?
