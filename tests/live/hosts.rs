@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::support::fault::FaultProxy;
 use crate::support::peers;
 use crate::support::probe::Asked;
-use crate::support::truth::{Expected, State, check};
+use crate::support::truth::{Expected, State, TIMEOUT, check};
 
 const DOWN: (&str, &str) = ("the first of two hosts is down", "nobody listens there");
 const HANGING: (&str, &str) = ("the first of two hosts hangs", "it accepts and says nothing");
@@ -31,7 +31,10 @@ pub(crate) fn states() -> impl Iterator<Item = State> {
         (NONE_ANSWERS, Expected::fails(FailureKind::Timeout)),
         (TAKEN_OVER, Expected::degraded("address_failing")),
     ];
-    let of = move |backend| rows.into_iter().map(move |((state, made), expected)| State::new(backend, state, made, expected));
+    // A host that hangs has its part of the time.
+    let of = move |backend| {
+        rows.into_iter().map(move |((state, made), expected)| State::new(backend, state, made, expected).within(TIMEOUT))
+    };
     TAKE_LISTS.into_iter().flat_map(of)
 }
 

@@ -19,7 +19,7 @@ states! { "postgres":
     UNKNOWN = "a database that PgBouncer does not know", "another path in the URL" => Expected::fails(FailureKind::Config);
     REJECTED = "a wrong password for PgBouncer", "auth_type = scram-sha-256" => Expected::fails(FailureKind::Auth);
     CROWDED = "a PgBouncer that is full", "max_client_conn = 1" => Expected::fails(FailureKind::Overload);
-    BUSY = "a PgBouncer whose server connections are all in use", "default_pool_size = 1, query_wait_timeout = 1" => Expected::fails(FailureKind::Overload);
+    BUSY = "a PgBouncer whose server connections are all in use", "default_pool_size = 1, query_wait_timeout = 0.2" => Expected::fails(FailureKind::Overload);
     NEVER_THERE = "PgBouncer that never had the server behind it", "nobody listens there: clients wait for it" => Expected::fails(FailureKind::Timeout);
     BEHIND_IS_DOWN = "PgBouncer whose server went down", "the server killed, and the pooler has noticed" => Expected::fails(FailureKind::NotReady);
     PAUSED = "a PgBouncer that is paused", "PAUSE" => Expected::fails(FailureKind::Timeout);
@@ -84,12 +84,10 @@ fn a_pooler_whose_server_connections_are_in_use_is_overloaded() {
     if !installed() {
         return;
     }
-    let pooler = Pooler::start(shared().addr(), "default_pool_size = 1\nquery_wait_timeout = 1");
-    let warm = probe(&pooler);
-    check(&POOLED, &warm.run());
+    let pooler = Pooler::start(shared().addr(), "default_pool_size = 1\nquery_wait_timeout = 0.2");
+    check(&POOLED, &probe(&pooler).run());
     let _held = pooler.hold_transaction();
-    let outcome = warm.run();
-    check(&BUSY, &outcome);
+    let outcome = expect(&BUSY, entry(pooler.addr(), json!({})));
     assert!(code(&outcome).is_some_and(|code| code.starts_with("08P01 query_wait_timeout")), "{outcome:#?}");
 }
 
