@@ -4,7 +4,7 @@ CARGO_DENY := 0.20.2
 TOOLS := $(CURDIR)/target/tools
 export PATH := $(PATH):$(TOOLS)/bin:/usr/sbin:/usr/lib/postgresql/15/bin
 
-.PHONY: help demo test lint variants rules unit bench build clean
+.PHONY: help demo servers test lint variants rules unit bench build clean
 
 help: ## List the commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -14,8 +14,13 @@ demo: ## Start real servers on loopback and Probity beside them; Ctrl-C ends all
 	@cargo build --quiet --bin probity --example demo
 	@cargo run --quiet --example demo
 
+servers: ## Fetch or build, once, the servers that Debian does not have
+	@tests/setup.sh servers
+	@tests/farm/build.sh
+
 test: ## Install what is missing, start what is needed, check everything
 	@tests/setup.sh test
+	@tests/farm/build.sh
 	$(MAKE) --no-print-directory lint variants rules unit
 
 lint: $(TOOLS)/bin/cargo-deny ## Format, clippy, licences and sources, documentation

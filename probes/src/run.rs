@@ -352,6 +352,12 @@ impl Run {
         whole.saturating_sub((whole / 10).min(Duration::from_millis(200)))
     }
 
+    /// The same for a single question that is put now; never nothing, which servers take for no limit.
+    #[must_use]
+    pub fn server_limit_now(&self) -> Duration {
+        self.server_limit().saturating_sub(self.elapsed()).max(Duration::from_millis(1))
+    }
+
     /// The limit of a question that may hang although the server is well: its expiry is a finding, and the run goes on.
     #[must_use]
     pub fn question_limit(&self) -> Duration {
@@ -464,47 +470,6 @@ impl Run {
 
     pub(crate) fn redactor(&self) -> Arc<Redactor> {
         Arc::clone(&self.seen().redactor)
-    }
-
-    /// A connection that our own end gave up, or that ends before the peer said anything, means more than a lost one.
-    fn explain_loss(&self, phase: Phase, failure: &mut Failure) {
-        let tether = self.connections.last().map(|connection| &connection.tether);
-        if let Some(fault) = tether.and_then(|tether| tether.fault()) {
-            *failure = Failure { phase: Some(phase), ..fault };
-            return;
-        }
-        let silent = phase == Phase::Connect || tether.is_some_and(|tether| tether.is_silent());
-        let words = failure.server_message.take();
-        match phase {
-            Phase::Tls => {
-                *failure = Failure::new(FailureKind::Tls, "the server closed the connection during the TLS handshake")
-                    .with_code("closed")
-                    .with_remedy("The port may expect plain text, or the server may be full.");
-            }
-            Phase::Connect | Phase::Auth if silent && self.greets => {
-                *failure = Failure::new(FailureKind::Overload, "the server closed the connection before its greeting")
-                    .with_remedy("It may have reached its connection limit; otherwise read its log.");
-            }
-            // Where nobody logs in, the question comes first.
-            Phase::Connect | Phase::Auth | Phase::Query if silent => {
-                failure.message = "the server closed the connection without a word".into();
-                failure.remedy = "The port may expect TLS or another protocol, or the server refuses this machine.".into();
-            }
-            _ => {}
-        }
-        failure.phase = Some(phase);
-        failure.server_message = words;
-    }
-
-    /// A peer that never said a word may be waiting for one of another protocol.
-    fn explain_silence(&self, phase: Phase, failure: &mut Failure) {
-        let silent = self.connections.last().is_some_and(|connection| connection.tether.is_silent());
-        if silent && matches!(phase, Phase::Auth | Phase::Query) && failure.remedy == FailureKind::Timeout.remedy() {
-            failure.remedy =
-                "Not a byte came: the port may expect TLS or another protocol; otherwise the server hangs: look for \
-                              overload or a stopped process."
-                    .into();
-        }
     }
 
     /// The first bytes that the peer of the last dial sent, or the first since its TLS was to begin, at most 64: for

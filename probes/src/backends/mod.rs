@@ -4,6 +4,8 @@ use crate::registry::Registration;
 
 #[cfg(feature = "clickhouse")]
 pub mod clickhouse;
+#[cfg(feature = "consul")]
+pub mod consul;
 #[cfg(feature = "http")]
 pub mod http;
 #[cfg(feature = "memcached")]
@@ -34,6 +36,7 @@ macro_rules! row {
 
 pub(crate) const TABLE: &[Registration] = &[
     row!("clickhouse", clickhouse::Clickhouse),
+    row!("consul", consul::Consul),
     row!("http", http::Http),
     row!("memcached", memcached::Memcached),
     row!("mqtt", mqtt::Mqtt),

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "rabbitmq")]
 pub(crate) mod amqp;
+#[cfg(feature = "wire-http")]
+pub mod api;
 pub mod dial;
 #[cfg(feature = "wire-http")]
 pub mod http;

@@ -5,6 +5,7 @@
 //! nobody may make them sick.
 
 pub(crate) mod clickhouse;
+pub(crate) mod consul;
 pub(crate) mod memcached;
 pub(crate) mod mosquitto;
 pub(crate) mod mysql;
@@ -31,22 +32,35 @@ const KNOWN: &[(&str, &[&str], &str)] = &[
     ("mqtt", &["mosquitto", "mosquitto_passwd"], "mosquitto"),
     ("mysql", &["mariadbd", "mariadb-install-db", "mariadb"], "mariadb-server"),
     ("nats", &["nats-server"], "nats-server"),
-    ("pgbouncer", &["pgbouncer"], "pgbouncer"),
+    ("pgbouncer", &["pgbouncer", "postgres", "initdb"], "pgbouncer postgresql-15"),
     ("postgres", &["postgres", "initdb", "pg_basebackup"], "postgresql-15"),
     ("rabbitmq", &["rabbitmqctl", "epmd"], "rabbitmq-server"),
     ("redis", &["redis-server"], "redis-server"),
     ("zookeeper", &["java", "zkServer.sh"], "zookeeper"),
 ];
 
+/// What Debian does not have.
+const FARM: &[&str] = &["consul"];
+
 /// Why the servers of a backend cannot be started here; `None` when they can.
 #[track_caller]
 pub(crate) fn missing(backend: &str) -> Option<String> {
+    if FARM.contains(&backend) {
+        return farm(backend).is_none().then(|| format!("{backend} was not fetched (make servers)"));
+    }
     let known = KNOWN.iter().find(|(name, ..)| *name == backend);
     let Some((_, programs, package)) = known else {
         panic!("there is no server for the backend {backend:?} in the tests");
     };
     let absent = programs.iter().find(|program| find(program).is_none())?;
     Some(format!("{absent} is not installed (Debian: apt-get install {package})"))
+}
+
+/// The folder of a server that `make servers` has fetched or built.
+pub(crate) fn farm(part: &str) -> Option<PathBuf> {
+    let told = std::env::var_os("PROBITY_SERVERS").map(PathBuf::from);
+    let folder = told.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/servers")).join(part);
+    folder.join(".built").is_file().then_some(folder)
 }
 
 /// The path of a program; panics, naming it, when it is not installed.

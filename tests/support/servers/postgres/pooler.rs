@@ -25,12 +25,11 @@ impl Pooler {
         let (folder, port) = (template::owned_folder(), free_port());
         let path = |name: &str| folder.path().join(name);
         template::write(&path("users"), &format!("\"{USER}\" \"{PASSWORD}\"\n"));
-        let (host, users) = (server.ip(), path("users").display().to_string());
+        let (behind, users) = (format!("host={} port={}", server.ip(), server.port()), path("users").display().to_string());
         let lines = format!(
-            "[databases]\n{DATABASE} = host={host} port={} dbname={DATABASE}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
+            "[databases]\n{DATABASE} = {behind}\npostgres = {behind}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
              listen_port = {port}\nunix_socket_dir =\nauth_type = scram-sha-256\nauth_file = {users}\nadmin_users = {USER}\n\
-             pool_mode = transaction\n{settings}\n",
-            server.port()
+             pool_mode = transaction\n{settings}\n"
         );
         template::write(&path("ini"), &lines);
         let process = template::postgres("pgbouncer", folder.path()).arg(path("ini")).start();

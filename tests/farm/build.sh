@@ -1,0 +1,111 @@
+#!/bin/sh
+# Fetches or builds the servers that Debian does not have, at pinned versions, once, into one folder.
+#   tests/farm/build.sh [PART...]        into $PROBITY_SERVERS (target/servers unless set)
+# A part is built anew when its own files here have changed. Each comes through the ordinary client of
+# its registry: Maven, the Go module proxy, PyPI. What is here is run by tests and never shipped.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+farm=${PROBITY_SERVERS:-$here/../../target/servers}
+mkdir -p "$farm"
+farm=$(cd "$farm" && pwd)
+
+# jars FOLDER PART: what a pom names, and the launcher beside it as a jar, which class data sharing insists on.
+jars() {
+    out=$1 part=$2
+    shift 2
+    mkdir -p "$out/lib" "$out/pom"
+    cp "$here/$part/pom.xml" "$out/pom/"
+    mvn -B -q -Dstyle.color=never -f "$out/pom/pom.xml" dependency:copy-dependencies -DincludeScope=runtime -DexcludeTypes=zip -DoutputDirectory="$out/lib"
+    [ $# -gt 0 ] || return 0
+    mkdir "$out/classes"
+    javac -cp "$out/lib/*" -proc:none -d "$out/classes" "$@"
+    jar cf "$out/lib/launcher.jar" -C "$out/classes" .
+    rm -r "$out/classes"
+}
+
+consul() {
+    mkdir -p "$1/src"
+    cp "$here"/consul/* "$1/src/"
+    (cd "$1/src" && export CGO_ENABLED=0 GOFLAGS="-p=2 -buildvcs=false" GOTOOLCHAIN=local && go mod tidy 2>/dev/null &&
+        go build -trimpath -ldflags "-s -w" -o ../consul .)
+    rm -r "$1/src"
+}
+
+elasticsearch() {
+    jars "$1" elasticsearch "$here/elasticsearch/EsNode.java"
+    cp "$here/elasticsearch/log4j2.properties" "$1/"
+}
+
+opensearch() {
+    jars "$1" opensearch "$here/opensearch/OsNode.java"
+    cp "$here/elasticsearch/log4j2.properties" "$1/"
+}
+
+opensearch_secure() {
+    jars "$1" opensearch-secure "$here/opensearch/OsNode.java" "$here/opensearch-secure/ExtendedPluginsClassLoader.java"
+    # In a call of its own: together with the jars it unpacks nothing.
+    mvn -B -q -Dstyle.color=never -f "$1/pom/pom.xml" dependency:unpack-dependencies -DincludeTypes=zip -DoutputDirectory="$1/plugin"
+    cp "$here/elasticsearch/log4j2.properties" "$1/"
+}
+
+neo4j() {
+    jars "$1" neo4j
+    cp "$here/neo4j/auth.ini" "$1/"
+}
+
+nats() {
+    mkdir -p "$1/src"
+    cp "$here/nats/go.mod" "$1/src/"
+    (cd "$1/src" && export CGO_ENABLED=0 GOFLAGS="-mod=mod -p=2 -buildvcs=false" GOTOOLCHAIN=local &&
+        go build -trimpath -ldflags "-s -w" -o ../nats-server github.com/nats-io/nats-server/v2)
+    rm -r "$1/src"
+}
+
+mongodb() {
+    python3 -m venv "$1/venv"
+    "$1/venv/bin/pip" install --quiet --disable-pip-version-check --pre --requirement "$here/mongodb/requirements.txt"
+}
+
+# Its version list is not served, and a plain build panics at start: three files are generated and not in the module.
+ferretdb() {
+    version=$(cat "$here/ferretdb/version")
+    mkdir -p "$1/module"
+    (
+        cd "$1/module" && printf 'module example.org/ferretdb\ngo 1.26\n' >go.mod
+        export CGO_ENABLED=0 GOTOOLCHAIN=local
+        source=$(GOFLAGS=-mod=mod go mod download -json "github.com/FerretDB/FerretDB@$version" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
+        cp -r "$source" ../src && chmod -R u+w ../src && cd ../src/build/version
+        echo "$version" >version.txt && echo unknown >commit.txt && echo main >branch.txt && echo unknown >package.txt
+        cd ../.. && go build -p 2 -trimpath -buildvcs=false -ldflags "-s -w" -o ../ferretdb ./cmd/ferretdb
+    )
+    rm -r "$1/module" "$1/src"
+}
+
+# What a part is made with.
+tool() {
+    case $1 in
+        consul | nats | ferretdb) echo go ;;
+        mongodb) echo python3 ;;
+        *) echo mvn ;;
+    esac
+}
+
+for part in ${*:-elasticsearch opensearch opensearch-secure neo4j mongodb nats ferretdb consul}; do
+    mark=$(cat "$here/$part"/* | sha256sum | cut -c1-16)
+    if [ "$(cat "$farm/$part/.built" 2>/dev/null)" = "$mark" ]; then
+        continue
+    fi
+    if ! command -v "$(tool "$part")" >/dev/null 2>&1; then
+        echo "$part is left out: it is made with $(tool "$part"), which is not installed" >&2
+        continue
+    fi
+    printf 'building %s … ' "$part" >&2
+    begun=$(date +%s)
+    rm -rf "${farm:?}/$part"
+    mkdir "$farm/$part"
+    "$(echo "$part" | tr - _)" "$farm/$part"
+    # Last: without it the part counts as not built.
+    echo "$mark" >"$farm/$part/.built"
+    echo "$(du -sh "$farm/$part" | cut -f1), $(($(date +%s) - begun)) s" >&2
+done
+echo "$farm holds $(du -sh "$farm" | cut -f1)" >&2
