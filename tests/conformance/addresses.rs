@@ -40,7 +40,7 @@ fn hosts_that_hang_share_the_deadline() {
     for (kind, entry) in backends().filter(|(kind, _)| !ONE_HOST.contains(kind)) {
         let before = holes.each_ref().map(Peer::accepted);
         let outcome = probe_with(kind, &entry, &list, Options::default()).run_within(DEADLINE);
-        assert!(outcome.duration < DEADLINE + late() && !outcome.abandoned, "{kind}: {outcome:#?}");
+        assert!(outcome.duration < DEADLINE + late(), "{kind}: {outcome:#?}");
         let after = holes.each_ref().map(Peer::accepted);
         assert!((0..3).all(|at| after[at] > before[at]), "{kind}: {before:?} {after:?}");
     }
