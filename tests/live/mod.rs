@@ -5,6 +5,7 @@ mod clickhouse;
 mod consul;
 mod elasticsearch;
 mod faults;
+mod hosts;
 mod http;
 mod memcached;
 mod mqtt;
@@ -16,6 +17,7 @@ mod rabbitmq;
 mod redis;
 mod search;
 mod sessions;
+mod sockets;
 mod tls;
 pub(crate) mod truth;
 
@@ -59,6 +61,8 @@ pub(crate) fn states() -> Vec<State> {
     .copied()
     .chain(faults::states())
     .chain(sessions::states())
+    .chain(hosts::states())
+    .chain(sockets::states())
     .chain(tls::states())
     .collect()
 }

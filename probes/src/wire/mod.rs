@@ -17,6 +17,8 @@ pub(crate) mod mysql;
 pub(crate) mod nats;
 #[cfg(feature = "rabbitmq")]
 pub(crate) mod rabbitmq;
+#[cfg(feature = "redis")]
+pub(crate) mod redis;
 pub mod resolve;
 #[cfg(any(feature = "elasticsearch", feature = "opensearch"))]
 pub mod search;

@@ -55,11 +55,11 @@ pub(crate) const MEETINGS: [[Meeting; PEERS.len()]; BACKENDS.len()] = [
     [N, O, N, O, O, C, C, N, N, O, C, N, C],
     [O, O, O, O, O, C, C, N, N, O, C, N, C],
     [S, N, N, N, N, O, C, N, N, N, C, N, N],
-    [S, N, N, S, N, N, O, N, N, S, C, N, S],
+    [S, N, N, N, N, N, O, N, N, N, C, N, S],
     [S, S, S, S, S, S, S, O, N, S, S, S, S],
     [S, S, S, S, S, S, S, N, O, S, S, S, S],
     [N, O, N, O, O, C, C, N, N, O, C, N, C],
-    [S, S, S, S, N, S, C, N, N, S, O, N, S],
+    [S, S, S, S, N, S, C, N, N, N, O, N, S],
     [S, N, S, S, N, S, C, N, N, S, C, O, S],
     [S, N, N, N, N, N, C, N, N, N, C, N, O],
 ];
