@@ -29,7 +29,8 @@ use crate::{
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ElasticsearchConfig {
-    /// `http://host[:9200]` or `https://host[:9200]`; a path, where a proxy wants one.
+    /// `http://[user@]host[:9200][,host…]` or `https://…`: of several nodes the first that opens, and has a master, is asked. A
+    /// path, where a proxy wants one.
     url: Address,
     /// User name, unless the URL has it.
     username: Option<String>,
@@ -106,7 +107,7 @@ url = "http://localhost:9200"
     }
 
     async fn open(&self, run: &mut Run) -> Result<ElasticsearchSession, Failure> {
-        let headers = Headers::of(self.target())?;
+        let headers = Headers::of(self.target(), run)?;
         let headers = match &self.login {
             Login::Basic(credentials) => headers.with_login(credentials, run)?,
             Login::ApiKey(key) => headers.with_secret(header::AUTHORIZATION, &format!("ApiKey {}", *run.secret(key)?))?,

@@ -30,7 +30,8 @@ use crate::{
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OpensearchConfig {
-    /// `http://host[:9200]` or `https://host[:9200]`; a path, where a proxy wants one.
+    /// `http://[user@]host[:9200][,host…]` or `https://…`: of several nodes the first that opens, and has a master, is asked. A
+    /// path, where a proxy wants one.
     url: Address,
     /// User name, unless the URL has it.
     username: Option<String>,
@@ -94,7 +95,7 @@ url = "http://localhost:9200"
     }
 
     async fn open(&self, run: &mut Run) -> Result<OpensearchSession, Failure> {
-        let mut headers = Headers::of(self.target())?.with_login(&self.credentials, run)?;
+        let mut headers = Headers::of(self.target(), run)?.with_login(&self.credentials, run)?;
         if let Some(token) = &self.token {
             headers = headers.with_secret(header::AUTHORIZATION, &format!("Bearer {}", *run.secret(token)?))?;
         }
@@ -113,8 +114,8 @@ url = "http://localhost:9200"
     async fn examine(&self, session: &mut OpensearchSession, run: &mut Run) -> Result<(), Failure> {
         self.cluster.examine(&mut session.0, run).await?;
         // Whoever has no such plugin has no such page.
-        let reply = self.cluster.get("/_plugins/_security/health", &mut session.0, run).await?;
-        run.fact_if("security_status", reply.document::<Security>().ok().map(|security| security.status));
+        let reply = self.cluster.look("/_plugins/_security/health", &mut session.0, run).await?;
+        run.fact_if("security_status", reply.and_then(|reply| reply.document::<Security>().ok()).map(|security| security.status));
         Ok(())
     }
 

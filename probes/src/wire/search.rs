@@ -35,7 +35,7 @@ use crate::{
     },
 };
 
-use documents::{Document, Health, Master, Nodes, Refusal, Search};
+use documents::{Blocks, Document, Health, Master, Nodes, Refusal, Search, State};
 pub(crate) use documents::{Front, Product};
 pub use rules::{SearchDegraded, SearchExpect, SearchHold};
 
@@ -105,7 +105,7 @@ impl Cluster {
         &self.target
     }
 
-    /// Dials, and asks who answers: none when we may not know.
+    /// Dials, and asks who answers: none when we may not know. Of several nodes one that has lost the others is passed over.
     pub(crate) async fn open(&self, headers: Headers, run: &mut Run) -> Result<(ClusterSession, Option<Front>), Failure> {
         let mut session = ClusterSession { api: Api::open(run, &self.target, headers).await? };
         let reply = self.send(Method::GET, "/", Bytes::new(), &mut session, run).await?;
@@ -115,7 +115,7 @@ impl Cluster {
             _ if reply.status.is_success() || reply.status == StatusCode::NOT_FOUND => {
                 return Err(Failure::server("stranger", ""));
             }
-            // Others than the server itself refuse what we need as well.
+            // The server itself may refuse this alone; what stands before it refuses everything.
             _ if refused.code.as_deref() == Some("403 security_exception") => {
                 run.missing("/");
                 return Ok((session, None));
@@ -124,7 +124,11 @@ impl Cluster {
         };
         run.fact("version", front.version.number.as_str());
         run.fact("cluster_name", front.cluster_name.as_str());
-        Ok((session, Some(front)))
+        let blocks = self.state(&mut session, run).await?;
+        match run.optional("_cluster/state", blocks)? {
+            Some(blocks) if !blocks.has_master() => Err(no_master()),
+            _ => Ok((session, Some(front))),
+        }
     }
 
     /// What the node knows itself, at once: blocks before the colour.
@@ -293,20 +297,25 @@ impl Cluster {
 
     /// Judges the blocks; false when we may not see them.
     async fn blocks(&self, session: &mut ClusterSession, run: &mut Run) -> Result<bool, Failure> {
+        let blocks = self.state(session, run).await?;
+        let Some(mut blocks) = run.optional("_cluster/state", blocks)? else { return Ok(false) };
+        if !blocks.indices.is_empty() && !self.named.is_empty() {
+            // The server names all of them, whichever are asked for, and none by an alias.
+            let ours = self.ours(session, run).await?;
+            blocks.indices.retain(|index, _| ours.as_ref().is_some_and(|ours| ours.knows(index)));
+        }
+        self.judge_blocks(&blocks, run)?;
+        Ok(true)
+    }
+
+    /// The blocks that the node knows of, which may be refused.
+    async fn state(&self, session: &mut ClusterSession, run: &mut Run) -> Result<Result<Blocks, Failure>, Failure> {
         let path = format!(
             "/_cluster/state/blocks?local=true&master_timeout={}&filter_path=blocks.global.*.retryable,blocks.indices.*.*.retryable",
             limit(run)
         );
         let reply = self.send(Method::GET, &path, Bytes::new(), session, run).await?;
-        let Some(reply) = run.optional("_cluster/state", accepted(reply))? else { return Ok(false) };
-        let mut blocks = reply.document::<documents::State>()?.blocks;
-        if !blocks.indices.is_empty() && !self.named.is_empty() {
-            // The server names all of them, whichever are asked for, and none by an alias.
-            let ours = self.ours(session, run).await?;
-            blocks.indices.retain(|index, _| ours.as_ref().is_none_or(|ours| ours.knows(index)));
-        }
-        self.judge_blocks(&blocks, run)?;
-        Ok(true)
+        Ok(accepted(reply).and_then(|reply| reply.document::<State>()).map(|state| state.blocks))
     }
 
     /// The health of each index that the entry names, by whatever name; none when we may not see it.
@@ -328,9 +337,9 @@ impl Cluster {
         if found.shards.total == 0 { Err(nothing_there()) } else { Ok(found) }
     }
 
-    /// Asks for a page of the API, whatever the status of the answer.
-    pub(crate) async fn get(&self, path: &str, session: &mut ClusterSession, run: &mut Run) -> Result<Reply, Failure> {
-        self.send(Method::GET, path, Bytes::new(), session, run).await
+    /// Asks for a page that may not be there, and whose answer may not come.
+    pub(crate) async fn look(&self, path: &str, session: &mut ClusterSession, run: &mut Run) -> Result<Option<Reply>, Failure> {
+        session.api.try_get(&self.path(path), run).await
     }
 
     async fn send(

@@ -8,12 +8,14 @@ use serde_json::json;
 
 use super::{KIND, Server};
 use crate::live::search::{SOON, code, colour, expect, fact, looking, probe, sees};
-use crate::support::servers::search::{Cluster, Node};
+use crate::support::probe::Asked;
+use crate::support::servers::search::{Cluster, Node, Product as _};
 use crate::support::truth::{Expected, check, states};
 use crate::support::{eventually, require};
 
 states! { KIND:
     NEVER_FORMED = "a node that never had a master", "seeds that nobody is at; GET / is answered with 200" => Expected::fails(FailureKind::NotReady);
+    PASSED_OVER = "a node that never had a master, before a good one in the URL", "the same, and a node that is well" => Expected::degraded("address_failing");
     THREE = "three nodes that are well", "a cluster with an index that each of them has" => Expected::HEALTHY;
     ONE_KILLED = "one of three nodes killed", "kill -9" => Expected::degraded("delayed_shards");
     ONE_MISSING = "one of three nodes killed, and all are expected", "the same with expect.min_nodes = 3" => Expected::degraded("nodes_missing");
@@ -39,6 +41,10 @@ fn a_front_page_is_answered_without_a_master() {
     let outcome = expect(&NEVER_FORMED, &node, json!({}));
     assert_eq!(code(&outcome), Some("no_master"));
     assert_eq!(node.get("/").expect("an answer").status, 200, "that is the lie");
+    let both = json!({ "url": format!("http://{},{}", node.addr(), Server::shared().addr()) });
+    let outcome = Asked::new(KIND, both).run();
+    check(&PASSED_OVER, &outcome);
+    assert_eq!(outcome.findings[0].observed.to_string(), format!("{} (not_ready)", node.addr()));
 }
 
 #[test]

@@ -134,6 +134,13 @@ pub(super) struct Blocks {
     pub(super) indices: BTreeMap<String, BTreeMap<String, serde_json::Value>>,
 }
 
+impl Blocks {
+    /// There is none while the state was not recovered (1), or nobody leads (2).
+    pub(super) fn has_master(&self) -> bool {
+        !["1", "2"].iter().any(|id| self.global.contains_key(*id))
+    }
+}
+
 /// `_cat/master`.
 #[derive(Deserialize)]
 pub(super) struct Master {

@@ -5,7 +5,7 @@ use crate::manual::{FindingRow, LevelRow};
 #[rustfmt::skip] // one row, one line: it is a table
 pub(crate) const LEVELS: &[LevelRow] = &[
     LevelRow { level: "connect", question: "TCP, and TLS with `https://`", privilege: "–" },
-    LevelRow { level: "handshake", question: "`/`, which says who answers", privilege: "a log-in; `monitor` (`cluster:monitor/main`), or the product is not checked" },
+    LevelRow { level: "handshake", question: "`/`, which says who answers; `_cluster/state/blocks`, which says whether it has a master", privilege: "a log-in; `monitor` (`cluster:monitor/main`), or neither is checked" },
     LevelRow { level: "query", question: "`_cluster/state/blocks` and `_cluster/health`, both of the node itself; with `query` a count of its documents", privilege: "`monitor` (`cluster:monitor/state`, `cluster:monitor/health`); `read` on the index" },
     LevelRow { level: "deep", question: "`_cluster/health` and `_cat/master` of the master, breakers and thread pools of the node, a search of `indices`", privilege: "the same with `cluster:monitor/nodes/stats`; `read` on the indices" },
     LevelRow { level: "roundtrip", question: "a document in `probity-canary` put, read, deleted; the index must be there: `PUT /probity-canary`, with one shard", privilege: "`read` and `write` on `probity-canary`" },

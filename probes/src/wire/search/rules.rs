@@ -1,5 +1,7 @@
 //! When a cluster that answers is nevertheless not well.
 
+use std::collections::BTreeSet;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -36,9 +38,9 @@ pub struct SearchExpect {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SearchHold {
-    /// Replicas are missing, as for seconds after an index was made.
+    /// How long replicas may be missing, as for seconds after an index was made.
     yellow: Span,
-    /// Primary shards are missing, as for a moment after a node was started.
+    /// How long primary shards may be missing, as for a moment after a node was started.
     red: Span,
 }
 
@@ -70,12 +72,11 @@ impl Cluster {
     /// old indices are often read-only or closed on purpose.
     pub(super) fn judge_blocks(&self, blocks: &Blocks, run: &mut Run) -> Result<(), Failure> {
         let of_indices = || blocks.indices.values().flat_map(|index| index.keys());
-        let ids: std::collections::BTreeSet<u64> =
-            blocks.global.keys().chain(of_indices()).filter_map(|id| id.parse().ok()).collect();
+        let ids: BTreeSet<u64> = blocks.global.keys().chain(of_indices()).filter_map(|id| id.parse().ok()).collect();
         run.fact("blocks", ids.iter().map(u64::to_string).collect::<Vec<_>>().join(", "));
         let has = |id: &str| blocks.global.contains_key(id);
         run.fact("read_only_block", has("6") || has("13"));
-        if has("1") || has("2") {
+        if !blocks.has_master() {
             return Err(no_master());
         }
         for id in blocks.global.keys() {
