@@ -5,6 +5,7 @@ mod clickhouse;
 mod faults;
 mod http;
 mod memcached;
+mod mongodb;
 mod mqtt;
 mod mysql;
 mod nats;
@@ -18,8 +19,8 @@ pub(crate) mod truth;
 use crate::support::truth::State;
 
 /// Every backend, in the order of the alphabet.
-pub(crate) const BACKENDS: [&str; 9] =
-    ["clickhouse", "http", "memcached", "mqtt", "mysql", "nats", "postgres", "rabbitmq", "redis"];
+pub(crate) const BACKENDS: [&str; 10] =
+    ["clickhouse", "http", "memcached", "mongodb", "mqtt", "mysql", "nats", "postgres", "rabbitmq", "redis"];
 
 /// Every state that is made and decided here: the rows of the truth table.
 pub(crate) fn states() -> Vec<State> {
@@ -27,6 +28,7 @@ pub(crate) fn states() -> Vec<State> {
         clickhouse::STATES,
         http::STATES,
         memcached::STATES,
+        mongodb::STATES,
         mqtt::STATES,
         mysql::STATES,
         nats::STATES,

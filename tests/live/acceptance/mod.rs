@@ -57,6 +57,7 @@ const CHECKS: [Check; 22] = [
             Ok("a server of today, and a user without grants"),
             Err("nothing is asked beside the request itself"),
             Err("it knows no privileges"),
+            Ok("a user without roles"),
             Ok("a user who may not read $SYS"),
             Ok("an account without privileges"),
             Ok("may not ask for JetStream"),
@@ -72,6 +73,7 @@ const CHECKS: [Check; 22] = [
             Ok("a database that does not exist"),
             Ok("there is no such page"),
             Err("it has one space of keys"),
+            Err("databases need not exist"),
             Err("topics need not exist"),
             Ok("a database that does not exist"),
             Err("subjects need not exist"),
@@ -103,6 +105,7 @@ const CHECKS: [Check; 22] = [
             Ok("plain text to the port of TLS"),
             Ok("the server wants TLS"),
             Ok("plain text to a TLS port"),
+            Ok("the server requires TLS"),
             Ok("plain text to a TLS port"),
             Ok("plain text where TLS is demanded"),
             Ok("the server requires TLS"),
@@ -118,6 +121,7 @@ const CHECKS: [Check; 22] = [
             Ok("TLS to the port of plain text"),
             Ok("the server has no TLS"),
             Ok("TLS to a plain-text port"),
+            Ok("the server has no TLS"),
             Ok("TLS to a plain-text port"),
             Ok("TLS that is not offered"),
             Ok("the server has no TLS"),
@@ -145,6 +149,7 @@ const CHECKS: [Check; 22] = [
             Ok("a replica that is behind"),
             Err("a page has no role"),
             Err("each server stands alone"),
+            Ok("a set without a primary"),
             Err("each broker stands alone"),
             Ok("a replica where a source is expected"),
             Ok("JetStream has no leader"),
@@ -178,7 +183,7 @@ const fn check(done: &'static str, wanted: &'static str, proof: Proof) -> Check 
 /// Servers that begin in plain text refuse the log-in instead of the handshake, and Redis can be told the version.
 const fn uncertified(row: &'static str, redis: &'static str) -> [Result<&'static str, &'static str>; BACKENDS.len()] {
     let upgraded = Ok("no client certificate where one is wanted");
-    [Ok(row), Ok(row), Ok(row), Ok(row), upgraded, Ok(row), upgraded, Ok(row), Ok(redis)]
+    [Ok(row), Ok(row), Ok(row), Ok(row), Ok(row), upgraded, Ok(row), upgraded, Ok(row), Ok(redis)]
 }
 
 impl Check {
