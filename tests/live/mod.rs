@@ -2,6 +2,7 @@
 
 pub(crate) mod acceptance;
 mod clickhouse;
+mod consul;
 mod faults;
 mod http;
 mod memcached;
@@ -19,13 +20,14 @@ pub(crate) mod truth;
 use crate::support::truth::State;
 
 /// Every backend, in the order of the alphabet.
-pub(crate) const BACKENDS: [&str; 10] =
-    ["clickhouse", "http", "memcached", "mongodb", "mqtt", "mysql", "nats", "postgres", "rabbitmq", "redis"];
+pub(crate) const BACKENDS: [&str; 11] =
+    ["clickhouse", "consul", "http", "memcached", "mongodb", "mqtt", "mysql", "nats", "postgres", "rabbitmq", "redis"];
 
 /// Every state that is made and decided here: the rows of the truth table.
 pub(crate) fn states() -> Vec<State> {
     [
         clickhouse::STATES,
+        consul::STATES,
         http::STATES,
         memcached::STATES,
         mongodb::STATES,

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use mongodb::{
     Client,
-    bson::{Bson, DateTime, Document, doc},
+    bson::{DateTime, Document, doc},
     error::ErrorKind,
     options::{AuthMechanism, ClientOptions, Credential, ServerAddress, ServerMonitoringMode},
 };
@@ -30,7 +30,13 @@ use crate::{
     tls::TlsConfig,
     wire::{
         dial::Target,
-        mongodb::{Hello, Lenient, Link, refusal},
+        mongodb::{
+            Hello, Lenient,
+            link::Link,
+            query::{Query, counted, first_document, first_value},
+            refusal,
+            set::Set,
+        },
         sniff::Protocol,
     },
 };
@@ -245,7 +251,7 @@ degraded = { connections = 0.85 }
         self.check(&session.hello)?;
         self.judge_role(&session.hello, run);
         if let Some(query) = &self.query {
-            query.question.judge(&query.put(session, run).await?, run);
+            query.question.judge(&session.put(query, server_limit(run)).await?, run);
         }
         Ok(())
     }
@@ -367,6 +373,25 @@ impl MongoDbSession {
                 _ => Failure::from_chain(&error, FailureKind::Unexpected),
             })),
         }
+    }
+
+    /// Asks an own question.
+    async fn put(&self, query: &Query, limit: i64) -> Result<Answer, Failure> {
+        let limited = |command: &Document| {
+            let mut command = command.clone();
+            command.insert("maxTimeMS", limit);
+            command
+        };
+        let answer = self.ask(&query.database, limited(&query.read)).await?;
+        if let Some(n) = answer.count("n") {
+            return Ok(Answer { value: Some(n.to_string()), rows: u64::try_from(n).unwrap_or(0) });
+        }
+        let document = first_document(&answer);
+        let rows = match &query.count {
+            None => u64::from(document.is_some()),
+            Some(count) => counted(&self.ask(&query.database, limited(count)).await?),
+        };
+        Ok(Answer { value: document.as_ref().and_then(first_value), rows })
     }
 }
 
@@ -536,182 +561,6 @@ const NEITHER: &str = "13436";
 
 /// What the server calls its refusal to somebody who has not logged in.
 const LOGIN_WANTED: &str = "Unauthorized";
-
-/// A replica set as one of its members sees it.
-struct Set {
-    members: Vec<Member>,
-    term: Option<i64>,
-    majority: Option<usize>,
-    voters: Option<usize>,
-}
-
-struct Member {
-    name: String,
-    state: i64,
-    state_name: String,
-    alive: bool,
-    /// When what it has applied last was written, by the primary's clock, in milliseconds.
-    applied: Option<i64>,
-    is_self: bool,
-}
-
-const PRIMARY: i64 = 1;
-const SECONDARY: i64 = 2;
-const ARBITER: i64 = 7;
-
-impl Member {
-    fn of(member: &Document) -> Self {
-        Self {
-            name: member.text("name").unwrap_or("a member").to_owned(),
-            state: member.count("state").unwrap_or(6),
-            state_name: member.text("stateStr").unwrap_or("unknown").to_owned(),
-            alive: member.number("health") != Some(0.0),
-            applied: member.time("optimeDate"),
-            is_self: member.flag("self") == Some(true),
-        }
-    }
-
-    fn is_up(&self) -> bool {
-        self.alive && [PRIMARY, SECONDARY, ARBITER].contains(&self.state)
-    }
-}
-
-impl Set {
-    fn of(status: &Document) -> Self {
-        let members = status.get_array("members").map(|members| members.iter().filter_map(Bson::as_document).map(Member::of));
-        let size = |key| status.count(key).and_then(|count| usize::try_from(count).ok());
-        Self {
-            members: members.map(Iterator::collect).unwrap_or_default(),
-            term: status.count("term"),
-            majority: size("majorityVoteCount"),
-            voters: size("votingMembersCount"),
-        }
-    }
-
-    fn up(&self) -> usize {
-        self.members.iter().filter(|member| member.is_up()).count()
-    }
-
-    /// How far a member is behind: two times of the servers, never ours.
-    #[expect(clippy::cast_precision_loss, reason = "a lag is far below 2^53 milliseconds")]
-    fn lag(&self, member: &Member) -> Option<f64> {
-        let primary = self.members.iter().find(|member| member.alive && member.state == PRIMARY)?.applied?;
-        Some((primary - member.applied?).max(0) as f64 / 1000.0)
-    }
-
-    fn lag_of(&self, name: Option<&str>) -> Option<f64> {
-        let own = self.members.iter().find(|member| member.is_self || Some(member.name.as_str()) == name)?;
-        self.lag(own)
-    }
-
-    /// By how many seconds the last of the living secondaries is behind.
-    fn worst_lag(&self) -> Option<f64> {
-        let secondaries = self.members.iter().filter(|member| member.alive && member.state == SECONDARY);
-        secondaries.filter_map(|member| self.lag(member)).max_by(f64::total_cmp)
-    }
-}
-
-/// An own question as commands of the server.
-struct Query {
-    question: Question,
-    database: String,
-    /// What is read: a count, or one document.
-    read: Document,
-    /// What is counted beside it, where the documents are.
-    count: Option<Document>,
-}
-
-impl Query {
-    fn of(question: Question, database: Option<&str>) -> Result<Self, ConfigError> {
-        let wrong = |message: String| ConfigError::new("query", message);
-        let database =
-            database.ok_or_else(|| wrong("the question needs a database: `mongodb://host/database`".into()))?.to_owned();
-        let text = question.text().trim();
-        let mut read: Document = if text.starts_with('{') {
-            serde_json::from_str(text).map_err(|error| wrong(format!("this is not a command in JSON: {error}")))?
-        } else {
-            doc! { "count": text }
-        };
-        let (command, collection) = match read.iter().next() {
-            Some((command, Bson::String(collection))) => (command.clone(), collection.clone()),
-            _ => return Err(wrong(r#"a command begins with its name and its collection: `{ "find": "orders" }`"#.into())),
-        };
-        let mut count = None;
-        match command.as_str() {
-            "count" => {}
-            "find" => {
-                if question.counts_rows() {
-                    let mut counted = doc! { "count": collection };
-                    counted.extend(
-                        [("filter", "query"), ("limit", "limit"), ("skip", "skip"), ("hint", "hint")]
-                            .into_iter()
-                            .filter_map(|(of_find, of_count)| Some((of_count.to_owned(), read.get(of_find)?.clone()))),
-                    );
-                    count = Some(counted);
-                }
-                read.extend(doc! { "limit": 1, "singleBatch": true });
-            }
-            "aggregate" => {
-                let stages = read.get_array("pipeline").cloned().unwrap_or_default();
-                let writes = |stage: &Bson| {
-                    stage.as_document().is_some_and(|stage| ["$out", "$merge"].iter().any(|key| stage.contains_key(key)))
-                };
-                if stages.iter().any(writes) {
-                    return Err(wrong("the question must not write: `$out` and `$merge` do".into()));
-                }
-                let with = |stage: Document| {
-                    let pipeline: Vec<_> = stages.iter().cloned().chain([stage.into()]).collect();
-                    let mut command = read.clone();
-                    command.extend(doc! { "pipeline": pipeline, "cursor": {} });
-                    command
-                };
-                count = question.counts_rows().then(|| with(doc! { "$count": "n" }));
-                read = with(doc! { "$limit": 1 });
-            }
-            other => return Err(wrong(unknown("command", other, &["find", "count", "aggregate"]))),
-        }
-        Ok(Self { question, database, read, count })
-    }
-
-    async fn put(&self, session: &MongoDbSession, run: &Run) -> Result<Answer, Failure> {
-        let limited = |command: &Document| {
-            let mut command = command.clone();
-            command.insert("maxTimeMS", server_limit(run));
-            command
-        };
-        let answer = session.ask(&self.database, limited(&self.read)).await?;
-        if let Some(n) = answer.count("n") {
-            return Ok(Answer { value: Some(n.to_string()), rows: u64::try_from(n).unwrap_or(0) });
-        }
-        let document = first_document(&answer);
-        let rows = match &self.count {
-            None => u64::from(document.is_some()),
-            Some(count) => counted(&session.ask(&self.database, limited(count)).await?),
-        };
-        Ok(Answer { value: document.as_ref().and_then(first_value), rows })
-    }
-}
-
-/// The first document of a cursor.
-fn first_document(answer: &Document) -> Option<Document> {
-    answer.get_document("cursor").ok()?.get_array("firstBatch").ok()?.first()?.as_document().cloned()
-}
-
-/// The number in the answer to `count`, or to an aggregation that ends in `$count`, where no document stands for none.
-fn counted(answer: &Document) -> u64 {
-    let n = answer.count("n").or_else(|| first_document(answer)?.count("n"));
-    n.and_then(|n| u64::try_from(n).ok()).unwrap_or(0)
-}
-
-/// The first field that is not `_id`, or that, as text.
-fn first_value(document: &Document) -> Option<String> {
-    let value = document.iter().find(|(key, _)| *key != "_id").map(|(_, value)| value).or_else(|| document.get("_id"))?;
-    match value {
-        Bson::Null => None,
-        Bson::String(text) => Some(text.clone()),
-        other => Some(other.to_string()),
-    }
-}
 
 #[rustfmt::skip]
 static MANUAL: Manual = Manual {

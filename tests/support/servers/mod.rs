@@ -5,6 +5,7 @@
 //! nobody may make them sick.
 
 pub(crate) mod clickhouse;
+pub(crate) mod consul;
 pub(crate) mod memcached;
 pub(crate) mod mongodb;
 pub(crate) mod mosquitto;
@@ -32,6 +33,7 @@ const KNOWN: &[(&str, &[&str], &str)] = &[
     ("mqtt", &["mosquitto", "mosquitto_passwd"], "mosquitto"),
     ("mysql", &["mariadbd", "mariadb-install-db", "mariadb"], "mariadb-server"),
     ("nats", &["nats-server"], "nats-server"),
+    ("pgbouncer", &["pgbouncer", "postgres", "initdb"], "pgbouncer postgresql-15"),
     ("postgres", &["postgres", "initdb", "pg_basebackup"], "postgresql-15"),
     ("rabbitmq", &["rabbitmqctl", "epmd"], "rabbitmq-server"),
     ("redis", &["redis-server"], "redis-server"),
@@ -39,7 +41,7 @@ const KNOWN: &[(&str, &[&str], &str)] = &[
 ];
 
 /// What Debian does not have.
-const FARM: &[&str] = &["ferretdb", "mongodb"];
+const FARM: &[&str] = &["consul", "ferretdb", "mongodb"];
 
 /// Why the servers of a backend cannot be started here; `None` when they can.
 #[track_caller]
