@@ -1,5 +1,6 @@
 //! What is asked of every backend, for free: a new row of the registry is held against all of it.
 
+mod addresses;
 mod bad_peers;
 mod deadline;
 mod declared;

@@ -4,6 +4,7 @@ pub(crate) mod acceptance;
 mod clickhouse;
 mod consul;
 mod faults;
+mod hosts;
 mod http;
 mod memcached;
 mod mongodb;
@@ -14,6 +15,7 @@ mod postgres;
 mod rabbitmq;
 mod redis;
 mod sessions;
+mod sockets;
 mod tls;
 pub(crate) mod truth;
 
@@ -44,6 +46,8 @@ pub(crate) fn states() -> Vec<State> {
     .copied()
     .chain(faults::states())
     .chain(sessions::states())
+    .chain(hosts::states())
+    .chain(sockets::states())
     .chain(tls::states())
     .collect()
 }

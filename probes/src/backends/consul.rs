@@ -36,7 +36,8 @@ use crate::{
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConsulConfig {
-    /// `http://host[:8500]` or `https://host[:8501]`; `?dc=` for another datacenter. Usually the agent of this machine.
+    /// `http://host[:8500][,host…]` or `https://host[:8501]`: of several agents the first that opens is asked; `?dc=` for
+    /// another datacenter. Usually the agent of this machine.
     url: Address,
     /// ACL token.
     token: Option<Secret>,
@@ -141,7 +142,7 @@ url = "http://localhost:8500"
     }
 
     async fn open(&self, run: &mut Run) -> Result<ConsulSession, Failure> {
-        let mut headers = Headers::of(&self.target)?;
+        let mut headers = Headers::of(&self.target, run)?;
         if let Some(token) = &self.token {
             headers = headers.with_secret(HeaderName::from_static("x-consul-token"), &run.secret(token)?)?;
         }

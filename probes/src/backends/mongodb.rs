@@ -45,7 +45,8 @@ use crate::{
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MongoDbConfig {
-    /// `mongodb://[user@]host[:27017][/database]`; parameters `authSource`, `authMechanism` (`SCRAM-SHA-256`,
+    /// `mongodb://[user@]host[:27017][,host…][/database]`: of several members of a set the first that takes writes, or has
+    /// `expect.role`, is asked, and where none does the first that opens; parameters `authSource`, `authMechanism` (`SCRAM-SHA-256`,
     /// `SCRAM-SHA-1`, `MONGODB-X509`), `replicaSet` (its name, which is checked), `tls=true`, the same as a `tls` table.
     url: Address,
     /// User name, if it is not in the URL.
@@ -148,6 +149,8 @@ impl Default for MongoDbDegraded {
 /// Asks a MongoDB server.
 pub struct MongoDb {
     target: Target,
+    /// The URL names more than one server.
+    several: bool,
     login: Login,
     database: Option<String>,
     set_name: Option<String>,
@@ -167,6 +170,8 @@ pub struct MongoDbSession {
     client: Client,
     link: Link,
     hello: Hello,
+    /// Of several members it was the one looked for.
+    is_wanted: bool,
 }
 
 impl Backend for MongoDb {
@@ -194,7 +199,7 @@ degraded = { connections = 0.85 }
             Some(_) => Err(ConfigError::new("url", format!("`{name}` is `true` or `false`"))),
         };
         if switch("directConnection")? == Some(false) {
-            let message = "`directConnection=false` is not what Probity does: it asks the server that the URL names";
+            let message = "`directConnection=false` is not what Probity does: it asks the servers that the URL names";
             return Err(ConfigError::new("url", message));
         }
         let with_tls = switch("tls")?.or(switch("ssl")?);
@@ -204,11 +209,14 @@ degraded = { connections = 0.85 }
         let tls = if with_tls == Some(true) { Some(tls.unwrap_or_default()) } else { tls };
         let has_certificate = tls.as_ref().is_some_and(|tls| tls.cert.is_some());
         let target = url.target(27017, tls.is_some(), tls)?;
+        let several = target.candidates() > 1;
+        // Without the one looked for, any of them is asked.
+        let target = if several { target.with_second_look() } else { target };
         let login = Login::of(&url, url.credentials(username, password)?, has_certificate)?;
         let database = url.path();
         let question = Question::of(query, expect.value.take(), expect.rows)?;
         let query = question.map(|question| Query::of(question, database.as_deref())).transpose()?;
-        Ok(Self { target, login, database, set_name: parameter(&url, "replicaSet"), query, expect, degraded })
+        Ok(Self { target, several, login, database, set_name: parameter(&url, "replicaSet"), query, expect, degraded })
     }
 
     fn target(&self) -> &Target {
@@ -223,6 +231,11 @@ degraded = { connections = 0.85 }
             self.check(&hello).map(|()| hello)
         });
         let hello = hello.await?;
+        let is_wanted = self.is_wanted(&hello);
+        if !is_wanted && !run.is_second_look(&self.target) {
+            run.unwanted();
+            return Err(Failure::server(UNWANTED, ""));
+        }
         run.fact_if("max_wire_version", hello.max_wire_version());
         run.fact_if("set_name", hello.set_name());
         // Arbiters hold no users: nobody can log in there.
@@ -230,7 +243,7 @@ degraded = { connections = 0.85 }
         let (limit, link) = (run.remaining(), Link::start(stream, &hello, credential.is_some())?);
         let session = run.phase(Phase::Auth, async {
             let client = library(&link, credential, limit)?;
-            let session = MongoDbSession { client, link, hello };
+            let session = MongoDbSession { client, link, hello, is_wanted };
             let build = session.ask("admin", doc! { "buildInfo": 1 }).await;
             Ok::<_, Failure>((session, build))
         });
@@ -249,6 +262,9 @@ degraded = { connections = 0.85 }
         let word = session.hello.word;
         session.hello = Hello::of(session.ask("admin", doc! { word: 1 }).await?, word);
         self.check(&session.hello)?;
+        if session.is_wanted && !self.is_wanted(&session.hello) {
+            return Err(Failure::new(FailureKind::ConnectionLost, "the member has another role now"));
+        }
         self.judge_role(&session.hello, run);
         if let Some(query) = &self.query {
             query.question.judge(&session.put(query, server_limit(run)).await?, run);
@@ -477,6 +493,15 @@ impl MongoDb {
         Ok(())
     }
 
+    /// Whether this is the member to be asked: of several that which takes writes, unless another role is expected.
+    fn is_wanted(&self, hello: &Hello) -> bool {
+        match (self.several, self.expect.role) {
+            (false, _) => true,
+            (true, Some(role)) => Role::of(hello) == Some(role),
+            (true, None) => hello.is_writable(),
+        }
+    }
+
     /// Shows that nobody has to log in: the cheapest question that is not answered to everybody.
     async fn needs_nobody(&self, session: &MongoDbSession) -> Result<(), Failure> {
         let database = self.database.as_deref().unwrap_or(DATABASE);
@@ -559,13 +584,16 @@ const NOT_INITIATED: &str = "94";
 /// `NotPrimaryOrSecondary`.
 const NEITHER: &str = "13436";
 
+/// A code of ours: another member may be the one.
+const UNWANTED: &str = "unwanted_role";
+
 /// What the server calls its refusal to somebody who has not logged in.
 const LOGIN_WANTED: &str = "Unauthorized";
 
 #[rustfmt::skip]
 static MANUAL: Manual = Manual {
     title: "MongoDB",
-    summary: "MongoDB 3.6 and later, and what speaks its protocol: alone, one member of a replica set, or a router. The server that the URL names is asked, over one connection that is kept; the client library's second one, by which it watches, ends inside Probity.",
+    summary: "MongoDB 3.6 and later, and what speaks its protocol: alone, one member of a replica set, or a router. A server that the URL names is asked, and its set is judged by what it knows of the others, over one connection that is kept; the client library's second one, by which it watches, ends inside Probity.",
     levels: &[
         LevelRow { level: "connect", question: "TCP, and TLS with `tls`", privilege: "–" },
         LevelRow { level: "handshake", question: "`hello`, SCRAM or X.509, `buildInfo`; without a user a `find` that shows that nobody has to log in", privilege: "a user without roles" },
@@ -609,6 +637,7 @@ static MANUAL: Manual = Manual {
         CodeRow { code: "10058", kind: FailureKind::NotReady, message: "the server is not the primary", remedy: "Ask the primary, or wait for the end of the election." },
         CodeRow { code: "13435", kind: FailureKind::NotReady, message: "the server is not the primary and refuses reads", remedy: "" },
         CodeRow { code: "13436", kind: FailureKind::NotReady, message: "the member is neither primary nor secondary", remedy: "It synchronises, recovers or rolls back: wait, and if it lasts read its log." },
+        CodeRow { code: "unwanted_role", kind: FailureKind::NotReady, message: "no member has the role that is looked for", remedy: "" },
         CodeRow { code: "94", kind: FailureKind::NotReady, message: "the server has no replica set yet, or was removed from it", remedy: "Initiate the set, or add the member to it." },
         CodeRow { code: "91", kind: FailureKind::NotReady, message: "the server shuts down", remedy: "" },
         CodeRow { code: "189", kind: FailureKind::NotReady, message: "the primary has stepped down", remedy: "" },
@@ -637,7 +666,7 @@ static MANUAL: Manual = Manual {
     ],
     unsupported: &[
         "`mongodb+srv://`: name the hosts.",
-        "Finding the members by themselves (`directConnection=false`): give each an entry of its own.",
+        "Finding members that the URL does not name (`directConnection=false`).",
         "LDAP (`PLAIN`), Kerberos, OIDC and AWS log-ins; compression; proxies.",
         "Servers before 3.6, which close the connection.",
         "Documents of more than a MiB in the answer to `query`: use a projection.",

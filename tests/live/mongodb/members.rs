@@ -5,6 +5,7 @@ use probity_probes::{FailureKind, Outcome, SessionKind};
 use serde_json::{Value as Json, json};
 
 use super::{always_deep, code, fact, probe};
+use crate::support::probe::Asked;
 use crate::support::servers::mongodb::Scripted;
 use crate::support::servers::{PASSWORD, USER};
 use crate::support::truth::{Expected, State, check, states};
@@ -28,6 +29,11 @@ states! { "mongodb":
     STALE = "reads are stale", "100 s behind, with expect.fresh_reads" => Expected::unfit("replication_lag");
     OTHERS_STALE = "reads of others are stale", "the same asked of the primary" => Expected::degraded("replication_lag");
     CROWDED = "connections run out", "90 of 100" => Expected::degraded("connections");
+    FOUND = "the primary stands behind a secondary", "two members in the URL" => Expected::HEALTHY;
+    FOUND_SECONDARY = "a secondary stands behind the primary", "two members, expect.role = secondary" => Expected::HEALTHY;
+    MADE_DO = "no member of the URL is the primary", "two secondaries" => Expected::HEALTHY;
+    MADE_DO_ROLE = "no member of the URL is the expected primary", "expect.role = primary, two secondaries" => Expected::unfit("role_mismatch");
+    ELECTED = "another member was elected", "the primary of two stepped down beside a warm session" => Expected::HEALTHY;
     OLD = "a server that lacks hello", "version 4.2: only isMaster" => Expected::HEALTHY;
     QUIET = "a server that shuts down", "hello is answered by 91" => Expected::fails(FailureKind::NotReady);
 }
@@ -193,6 +199,40 @@ fn connections_that_run_out_are_degraded() {
     let outcome = probe(peer.addr(), json!({ "degraded": { "connections": 0.85 } })).run();
     check(&CROWDED, &outcome);
     assert_eq!(outcome.findings[0].to_string(), "connections 0.9 of 0.85");
+}
+
+fn several(peers: [&Scripted; 2], expect: Json) -> Asked {
+    let url = format!("mongodb://{},{}/?replicaSet=rs0", peers[0].addr(), peers[1].addr());
+    always_deep(peers[0].addr(), json!({ "url": url, "expect": expect }))
+}
+
+#[test]
+fn of_several_members_the_one_that_is_looked_for_is_asked() {
+    let [first, second] = [hello(doc! {}), primary()].map(|hello| Scripted::member(hello, well()));
+    for (state, peers, expect, at) in [
+        (&FOUND, [&first, &second], json!({}), &second),
+        (&FOUND, [&second, &first], json!({ "role": "primary", "writable": true }), &second),
+        (&FOUND_SECONDARY, [&second, &first], json!({ "role": "secondary" }), &first),
+        (&MADE_DO, [&first, &first], json!({ "writable": true }), &first),
+        (&MADE_DO_ROLE, [&first, &first], json!({ "role": "primary" }), &first),
+    ] {
+        let outcome = several(peers, expect).run();
+        check(state, &outcome);
+        assert_eq!(fact(&outcome, "remote_address"), at.addr().to_string());
+    }
+}
+
+/// The old one still answers, and its set still has a primary.
+#[test]
+fn an_election_turns_a_warm_session_to_the_new_primary() {
+    let [first, second] = [primary(), hello(doc! {})].map(|hello| Scripted::member(hello, well()));
+    let probe = several([&first, &second], json!({ "role": "primary" }));
+    check(&FOUND, &probe.run());
+    first.tell("hello", hello(doc! { "primary": "b:1", "me": "a:1" }));
+    second.tell("hello", hello(doc! { "isWritablePrimary": true, "secondary": false, "primary": "b:1" }));
+    let outcome = probe.run();
+    check(&ELECTED, &outcome);
+    assert_eq!((fact(&outcome, "remote_address"), outcome.reconnected), (second.addr().to_string(), true));
 }
 
 /// MongoDB 4.2 and older, and clones of it.

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use mongodb::bson::{Document, doc};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -13,11 +13,14 @@ use tokio::net::TcpStream;
 use super::super::super::background::{Background, adopt, listener};
 use super::message;
 
+type Answers = Arc<Mutex<HashMap<&'static str, Document>>>;
+
 /// A server that answers commands by their names; gone when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Scripted {
     addr: SocketAddr,
     connections: Arc<AtomicU64>,
+    answers: Answers,
     _thread: Background,
 }
 
@@ -27,16 +30,17 @@ impl Scripted {
         let listener = listener();
         let addr = listener.local_addr().expect("a listener has an address");
         let connections = Arc::new(AtomicU64::new(0));
-        let (accepted, answers) = (Arc::clone(&connections), Arc::new(answers.into_iter().collect::<HashMap<_, _>>()));
+        let answers: Answers = Arc::new(Mutex::new(answers.into_iter().collect()));
+        let (accepted, told) = (Arc::clone(&connections), Arc::clone(&answers));
         let accept = move || async move {
             let listener = adopt(listener);
             while let Ok((stream, _)) = listener.accept().await {
                 accepted.fetch_add(1, Ordering::SeqCst);
-                let answers = Arc::clone(&answers);
+                let answers = Arc::clone(&told);
                 tokio::spawn(async move { serve(stream, &answers).await });
             }
         };
-        Self { addr, connections, _thread: Background::spawn("scripted-mongodb", accept) }
+        Self { addr, connections, answers, _thread: Background::spawn("scripted-mongodb", accept) }
     }
 
     /// A member that says this of itself and knows this of its set, with a version and the right to tell it.
@@ -50,6 +54,11 @@ impl Scripted {
         ])
     }
 
+    /// From now on it answers a command so.
+    pub(crate) fn tell(&self, command: &'static str, answer: Document) {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner).insert(command, answer);
+    }
+
     /// Where it is.
     pub(crate) fn addr(&self) -> SocketAddr {
         self.addr
@@ -61,7 +70,7 @@ impl Scripted {
     }
 }
 
-async fn serve(mut stream: TcpStream, answers: &HashMap<&'static str, Document>) -> io::Result<()> {
+async fn serve(mut stream: TcpStream, answers: &Answers) -> io::Result<()> {
     loop {
         let mut header = [0; 16];
         stream.read_exact(&mut header).await?;
@@ -72,6 +81,7 @@ async fn serve(mut stream: TcpStream, answers: &HashMap<&'static str, Document>)
         let command = question.keys().next().map(String::as_str).unwrap_or_default();
         let unknown =
             doc! { "ok": 0.0, "errmsg": format!("no such command: '{command}'"), "code": 59, "codeName": "CommandNotFound" };
-        stream.write_all(&message(answers.get(command).unwrap_or(&unknown), word(4))).await?;
+        let answer = answers.lock().unwrap_or_else(PoisonError::into_inner).get(command).cloned();
+        stream.write_all(&message(answer.as_ref().unwrap_or(&unknown), word(4))).await?;
     }
 }
