@@ -8,6 +8,7 @@ mod faults;
 mod hosts;
 mod http;
 mod memcached;
+mod mongodb;
 mod mqtt;
 mod mysql;
 mod nats;
@@ -24,12 +25,13 @@ pub(crate) mod truth;
 use crate::support::truth::State;
 
 /// Every backend, in the order of the alphabet.
-pub(crate) const BACKENDS: [&str; 12] = [
+pub(crate) const BACKENDS: [&str; 13] = [
     "clickhouse",
     "consul",
     "elasticsearch",
     "http",
     "memcached",
+    "mongodb",
     "mqtt",
     "mysql",
     "nats",
@@ -47,6 +49,7 @@ pub(crate) fn states() -> Vec<State> {
         elasticsearch::STATES,
         http::STATES,
         memcached::STATES,
+        mongodb::STATES,
         mqtt::STATES,
         mysql::STATES,
         nats::STATES,

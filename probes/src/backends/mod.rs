@@ -12,6 +12,8 @@ pub mod elasticsearch;
 pub mod http;
 #[cfg(feature = "memcached")]
 pub mod memcached;
+#[cfg(feature = "mongodb")]
+pub mod mongodb;
 #[cfg(feature = "mqtt")]
 pub mod mqtt;
 #[cfg(feature = "mysql")]
@@ -44,6 +46,7 @@ pub(crate) const TABLE: &[Registration] = &[
     row!("elasticsearch", elasticsearch::Elasticsearch),
     row!("http", http::Http),
     row!("memcached", memcached::Memcached),
+    row!("mongodb", mongodb::MongoDb),
     row!("mqtt", mqtt::Mqtt),
     row!("mysql", mysql::Mysql),
     row!("nats", nats::Nats),

@@ -9,12 +9,16 @@ pub mod dial;
 pub mod http;
 #[cfg(feature = "memcached")]
 pub(crate) mod memcached;
+#[cfg(feature = "mongodb")]
+pub(crate) mod mongodb;
 #[cfg(feature = "mqtt")]
 pub(crate) mod mqtt;
 #[cfg(feature = "mysql")]
 pub(crate) mod mysql;
 #[cfg(feature = "nats")]
 pub(crate) mod nats;
+#[cfg(any(feature = "mongodb", feature = "mysql"))]
+pub(crate) mod private;
 #[cfg(feature = "rabbitmq")]
 pub(crate) mod rabbitmq;
 #[cfg(feature = "redis")]

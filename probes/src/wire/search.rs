@@ -338,6 +338,7 @@ impl Cluster {
     }
 
     /// Asks for a page that may not be there, and whose answer may not come.
+    #[cfg(feature = "opensearch")]
     pub(crate) async fn look(&self, path: &str, session: &mut ClusterSession, run: &mut Run) -> Result<Option<Reply>, Failure> {
         session.api.try_get(&self.path(path), run).await
     }

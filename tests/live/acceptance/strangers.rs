@@ -30,13 +30,14 @@ pub(crate) enum Meeting {
 use Meeting::{Closed as C, Named as N, Same as O, Silent as S};
 
 /// Whose port it is, and what the protocol is called.
-pub(crate) const PEERS: [(&str, &str); 13] = [
+pub(crate) const PEERS: [(&str, &str); 14] = [
     ("clickhouse", "HTTP"),
     ("clickhouse, native port", "native protocol"),
     ("consul", "HTTP"),
     ("elasticsearch", "HTTP"),
     ("http", "HTTP"),
     ("memcached", "Memcached"),
+    ("mongodb", "MongoDB"),
     ("mqtt", "MQTT"),
     ("mysql", "MySQL"),
     ("nats", "NATS"),
@@ -50,18 +51,19 @@ pub(crate) const PEERS: [(&str, &str); 13] = [
 ///
 /// MySQL and NATS greet, so that a probe of theirs says nothing before it has heard something.
 pub(crate) const MEETINGS: [[Meeting; PEERS.len()]; BACKENDS.len()] = [
-    [O, N, N, N, N, C, C, N, N, N, C, N, C],
-    [O, O, O, O, O, C, C, N, N, O, C, N, C],
-    [N, O, N, O, O, C, C, N, N, O, C, N, C],
-    [O, O, O, O, O, C, C, N, N, O, C, N, C],
-    [S, N, N, N, N, O, C, N, N, N, C, N, N],
-    [S, N, N, N, N, N, O, N, N, N, C, N, S],
-    [S, S, S, S, S, S, S, O, N, S, S, S, S],
-    [S, S, S, S, S, S, S, N, O, S, S, S, S],
-    [N, O, N, O, O, C, C, N, N, O, C, N, C],
-    [S, S, S, S, N, S, C, N, N, N, O, N, S],
-    [S, N, S, S, N, S, C, N, N, S, C, O, S],
-    [S, N, N, N, N, N, C, N, N, N, C, N, O],
+    [O, N, N, N, N, C, C, C, N, N, N, C, N, C],
+    [O, O, O, O, O, C, C, C, N, N, O, C, N, C],
+    [N, O, N, O, O, C, C, C, N, N, O, C, N, C],
+    [O, O, O, O, O, C, C, C, N, N, O, C, N, C],
+    [S, N, N, N, N, O, S, C, N, N, N, C, N, N],
+    [S, N, S, S, N, S, O, C, N, N, S, C, N, S],
+    [S, N, N, N, N, N, C, O, N, N, N, C, N, S],
+    [S, S, S, S, S, S, S, S, O, N, S, S, S, S],
+    [S, S, S, S, S, S, S, S, N, O, S, S, S, S],
+    [N, O, N, O, O, C, C, C, N, N, O, C, N, C],
+    [S, S, S, S, N, S, C, C, N, N, N, O, N, S],
+    [S, N, S, S, N, S, S, C, N, N, S, C, O, S],
+    [S, N, N, N, N, N, C, C, N, N, N, C, N, O],
 ];
 
 fn address(peer: &str) -> SocketAddr {
@@ -72,6 +74,7 @@ fn address(peer: &str) -> SocketAddr {
         "elasticsearch" => servers::search::Elasticsearch::shared().addr(),
         "http" => servers::nginx::shared().http(),
         "memcached" => servers::memcached::shared().addr(),
+        "mongodb" => servers::mongodb::shared().addr(),
         "mqtt" => servers::mosquitto::shared().addr(),
         "mysql" => servers::mysql::shared().addr(),
         "nats" => servers::nats::shared().addr(),
