@@ -79,6 +79,7 @@ pub(super) struct Draft<'a> {
     pub(super) twin: Twin,
     pub(super) defaults: &'a Defaults<'a>,
     pub(super) agent: &'a AgentKeys,
+    pub(super) process: &'static str,
 }
 
 /// What `[defaults]` says, over what is built in.
@@ -126,7 +127,13 @@ impl Draft<'_> {
             depth: common.depth,
             deep_interval: common.deep_interval.0,
             roundtrip_interval: common.roundtrip_interval.0,
-            name: format!("{}/{}/{}", host::name(), self.agent.id.as_deref().unwrap_or_default(), self.section.name),
+            name: format!(
+                "{}/{}/{}/{}",
+                host::name(),
+                self.agent.id.as_deref().unwrap_or_default(),
+                self.process,
+                self.section.name
+            ),
             fresh_every: common.fresh_every.0,
             connection: common.connection,
             require_coverage: common.require_coverage,

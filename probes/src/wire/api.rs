@@ -155,7 +155,15 @@ impl Api {
     /// # Errors
     /// What the connection says.
     pub async fn try_get(&mut self, path: &str, run: &mut Run) -> Result<Option<Reply>, Failure> {
-        let Ok(answer) = timeout(run.question_limit(), self.get(path, run)).await else {
+        self.try_send(Method::GET, path, Bytes::new(), run).await
+    }
+
+    /// Like [`Api::try_get`], of any request.
+    ///
+    /// # Errors
+    /// What the connection says.
+    pub async fn try_send(&mut self, method: Method, path: &str, body: Bytes, run: &mut Run) -> Result<Option<Reply>, Failure> {
+        let Ok(answer) = timeout(run.question_limit(), self.send(method, path, body, run)).await else {
             self.ended = true;
             return Ok(None);
         };
