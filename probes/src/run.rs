@@ -440,8 +440,10 @@ impl Run {
         }
         failure.phase = Some(phase);
         self.manual.explain(&mut failure);
-        if failure.kind == FailureKind::ConnectionLost {
-            self.explain_loss(phase, &mut failure);
+        match failure.kind {
+            FailureKind::ConnectionLost => self.explain_loss(phase, &mut failure),
+            FailureKind::Timeout => self.explain_silence(phase, &mut failure),
+            _ => {}
         }
         let redactor = self.redactor();
         failure.message = redactor.clean(&failure.message);
@@ -473,7 +475,8 @@ impl Run {
                 *failure = Failure::new(FailureKind::Overload, "the server closed the connection before its greeting")
                     .with_remedy("It may have reached its connection limit; otherwise read its log.");
             }
-            Phase::Connect | Phase::Auth if silent => {
+            // Where nobody logs in, the question comes first.
+            Phase::Connect | Phase::Auth | Phase::Query if silent => {
                 failure.message = "the server closed the connection without a word".into();
                 failure.remedy = "The port may expect TLS or another protocol, or the server refuses this machine.".into();
             }
@@ -481,6 +484,17 @@ impl Run {
         }
         failure.phase = Some(phase);
         failure.server_message = words;
+    }
+
+    /// A peer that never said a word may be waiting for one of another protocol.
+    fn explain_silence(&self, phase: Phase, failure: &mut Failure) {
+        let silent = self.connections.last().is_some_and(|connection| connection.tether.is_silent());
+        if silent && matches!(phase, Phase::Auth | Phase::Query) && failure.remedy == FailureKind::Timeout.remedy() {
+            failure.remedy =
+                "Not a byte came: the port may expect TLS or another protocol; otherwise the server hangs: look for \
+                              overload or a stopped process."
+                    .into();
+        }
     }
 
     /// The first bytes that the peer of the last dial sent, or the first since its TLS was to begin, at most 64: for

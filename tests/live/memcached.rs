@@ -17,7 +17,7 @@ use crate::support::probe::Asked;
 use crate::support::servers::memcached::Memcached;
 use crate::support::truth::{State, check};
 
-pub(crate) const STATES: &[&[State]] = &[access::STATES, keys::STATES, limits::STATES, roundtrips::STATES, sessions::STATES];
+pub(crate) const STATES: &[&[State]] = &[access::STATES, keys::STATES, limits::STATES, roundtrips::STATES];
 
 /// How long something that is under way may take on a busy machine.
 const SOON: Duration = Duration::from_secs(20);

@@ -1,5 +1,6 @@
 //! Real servers, well and sick: started here, on free ports, in private folders.
 
+pub(crate) mod acceptance;
 mod clickhouse;
 mod faults;
 mod http;
@@ -10,9 +11,15 @@ mod nats;
 mod postgres;
 mod rabbitmq;
 mod redis;
+mod sessions;
 mod tls;
+pub(crate) mod truth;
 
 use crate::support::truth::State;
+
+/// Every backend, in the order of the alphabet.
+pub(crate) const BACKENDS: [&str; 9] =
+    ["clickhouse", "http", "memcached", "mqtt", "mysql", "nats", "postgres", "rabbitmq", "redis"];
 
 /// Every state that is made and decided here: the rows of the truth table.
 pub(crate) fn states() -> Vec<State> {
@@ -32,8 +39,15 @@ pub(crate) fn states() -> Vec<State> {
     .flatten()
     .copied()
     .chain(faults::states())
+    .chain(sessions::states())
     .chain(tls::states())
     .collect()
+}
+
+#[test]
+fn every_backend_is_tested_live() {
+    let kinds: Vec<_> = probity_probes::registry().iter().map(|row| row.kind).collect();
+    assert_eq!(kinds, BACKENDS);
 }
 
 #[test]

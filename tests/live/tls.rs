@@ -4,11 +4,13 @@ use std::any::Any;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use probity_probes::{FailureKind, Outcome, Phase, Value};
+use probity_probes::{FailureKind, FaultDomain, Outcome, Phase, Value};
 use serde_json::{Value as Json, json};
 
+use crate::support::peers;
 use crate::support::probe::Asked;
 use crate::support::tls::{Ca, Identity, Leaf};
+use crate::support::tls_front::TlsFront;
 use crate::support::truth::{Expected, State, check};
 
 const GOOD: (&str, &str) = ("a good certificate", "the CA that signed it in tls.ca");
@@ -20,25 +22,32 @@ const EARLY: (&str, &str) = ("a certificate of the future", "one that begins tom
 const ENDING: (&str, &str) = ("a certificate near its end", "one that ends in 3 days");
 const INSECURE: (&str, &str) = ("a certificate that nobody looks at", "one for another host with tls.insecure");
 const NO_CA: (&str, &str) = ("a CA file that is not there", "tls.ca names a file that does not exist");
+const NONE_1_2: (&str, &str) = ("no client certificate where one is wanted, by TLS 1.2", "a peer that wants one");
+const NONE_1_3: (&str, &str) = ("no client certificate where one is wanted, by TLS 1.3", "the same");
+
+/// Servers that begin in plain text, and say by themselves what they miss: they have rows of their own.
+const UPGRADED: [&str; 2] = ["mysql", "postgres"];
 
 /// What is true of each certificate, for the truth table.
 pub(crate) fn states() -> impl Iterator<Item = State> {
-    ["clickhouse", "http", "memcached", "mqtt", "mysql", "nats", "postgres", "rabbitmq", "redis"].into_iter().flat_map(
-        |backend| {
-            [
-                (GOOD, Expected::HEALTHY),
-                (UNTRUSTED, Expected::fails(FailureKind::Tls)),
-                (HOSTNAME, Expected::fails(FailureKind::Tls)),
-                (RENAMED, Expected::HEALTHY),
-                (EXPIRED, Expected::fails(FailureKind::Tls)),
-                (EARLY, Expected::fails(FailureKind::Tls)),
-                (ENDING, Expected::degraded("certificate_expiring")),
-                (INSECURE, Expected::HEALTHY),
-                (NO_CA, Expected::fails(FailureKind::Config)),
-            ]
-            .map(|((state, made), expected)| State::new(backend, state, made, expected))
-        },
-    )
+    super::BACKENDS.into_iter().flat_map(|backend| {
+        [
+            (GOOD, Expected::HEALTHY),
+            (UNTRUSTED, Expected::fails(FailureKind::Tls)),
+            (HOSTNAME, Expected::fails(FailureKind::Tls)),
+            (RENAMED, Expected::HEALTHY),
+            (EXPIRED, Expected::fails(FailureKind::Tls)),
+            (EARLY, Expected::fails(FailureKind::Tls)),
+            (ENDING, Expected::degraded("certificate_expiring")),
+            (INSECURE, Expected::HEALTHY),
+            (NO_CA, Expected::fails(FailureKind::Config)),
+            (NONE_1_2, Expected::fails(FailureKind::Tls).blames(FaultDomain::Probe)),
+            (NONE_1_3, Expected::fails(FailureKind::Tls).blames(FaultDomain::Probe)),
+        ]
+        .into_iter()
+        .filter(move |(row, _)| ![NONE_1_2, NONE_1_3].contains(row) || !UPGRADED.contains(&backend))
+        .map(move |((state, made), expected)| State::new(backend, state, made, expected))
+    })
 }
 
 /// How a backend's server with a certificate is had.
@@ -55,8 +64,13 @@ impl Secured {
     #[track_caller]
     fn expect(&self, row: (&str, &str), leaf: &Leaf, tls: &Json) -> Outcome {
         let (_server, addr) = (self.start)(&Ca::shared().issue(leaf));
+        self.ask(row, (self.entry)(addr, tls))
+    }
+
+    #[track_caller]
+    fn ask(&self, row: (&str, &str), entry: Json) -> Outcome {
         let state = states().find(|state| (state.backend, state.state) == (self.kind, row.0));
-        let outcome = Asked::new(self.kind, (self.entry)(addr, tls)).run();
+        let outcome = Asked::new(self.kind, entry).run();
         check(&state.expect("every certificate has its row"), &outcome);
         outcome
     }
@@ -117,6 +131,24 @@ impl Secured {
         assert_eq!(verification.as_deref(), Some("off"));
     }
 
+    /// In TLS 1.3 the refusal comes behind a handshake that seemed to be over.
+    #[track_caller]
+    pub(crate) fn no_client_certificate_is_refused_where_one_is_wanted(&self) {
+        if UPGRADED.contains(&self.kind) {
+            return;
+        }
+        let nobody = peers::refused();
+        for (row, version) in [(NONE_1_2, &rustls::version::TLS12), (NONE_1_3, &rustls::version::TLS13)] {
+            let front = TlsFront::mutual(nobody.addr(), &Ca::shared().issue(&Leaf::server()), version);
+            let mut entry = (self.entry)(front.addr(), &json!({ "ca": Ca::shared().certificate() }));
+            if self.kind == "nats" {
+                entry["handshake_first"] = true.into();
+            }
+            let failure = self.ask(row, entry).failure.expect("it was refused");
+            assert_eq!(failure.code.as_deref(), Some("client_cert"), "{failure:#?}");
+        }
+    }
+
     #[track_caller]
     pub(crate) fn a_missing_authority_is_a_mistake_of_the_catalog(&self) {
         let ca = Path::new("/nowhere/ca.crt");
@@ -137,6 +169,7 @@ macro_rules! certificate_tests {
             a_certificate_near_its_end_is_degraded
             a_certificate_that_nobody_looks_at_is_said_to_be_so
             a_missing_authority_is_a_mistake_of_the_catalog
+            no_client_certificate_is_refused_where_one_is_wanted
         }
     };
     ($secured:expr; $($certificate:ident)*) => {

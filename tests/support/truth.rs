@@ -1,4 +1,8 @@
-//! What is true of a state of a server: declared as rows, so that a table for people can be made of them.
+//! What is true of a state of a server: declared as rows, of which `docs/reference/truth.md` is made.
+//!
+//! With `PROBITY_UPDATE` set, what was seen of each is written to the [`record`] that the page tells of.
+
+pub(crate) mod record;
 
 use std::time::Duration;
 
@@ -10,11 +14,16 @@ use super::servers::PASSWORD;
 /// The timeout of a run, unless a test says otherwise.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(3);
 
+/// A failure that need not wait for the deadline is there well before it.
+const PROMPT: Duration = Duration::from_secs(2);
+
 /// A state that a server can be in, and what a run must make of it.
 #[allow(clippy::struct_field_names, reason = "a state's state is what people call it")]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct State {
     pub(crate) backend: &'static str,
+    /// The path of the module that makes it; empty where it is the same for every backend.
+    pub(crate) area: &'static str,
     /// The state, as people would call it.
     pub(crate) state: &'static str,
     /// How it is made.
@@ -30,13 +39,19 @@ pub(crate) struct Expected {
     pub(crate) status: Status,
     pub(crate) failure: Option<FailureKind>,
     pub(crate) finding: Option<&'static str>,
-    /// Who has to act on the failure.
+    /// Who has to act on the failure, where that is known.
     pub(crate) domain: Option<FaultDomain>,
 }
 
 impl State {
     pub(crate) const fn new(backend: &'static str, state: &'static str, made: &'static str, expected: Expected) -> Self {
-        Self { backend, state, made, expected, within: TIMEOUT }
+        let waits = matches!(expected.failure, None | Some(FailureKind::Timeout | FailureKind::ConnectTimeout));
+        Self { backend, area: "", state, made, expected, within: if waits { TIMEOUT } else { PROMPT } }
+    }
+
+    /// Made in this module.
+    pub(crate) const fn made_in(self, area: &'static str) -> Self {
+        Self { area, ..self }
     }
 
     pub(crate) const fn within(self, within: Duration) -> Self {
@@ -66,16 +81,25 @@ impl Expected {
     pub(crate) const fn blames(self, domain: FaultDomain) -> Self {
         Self { domain: Some(domain), ..self }
     }
+
+    /// It depends on chance whose fault it seems to be.
+    pub(crate) const fn blames_anybody(self) -> Self {
+        Self { domain: None, ..self }
+    }
 }
 
 /// Declares states of a backend, each a constant, and all of them as `STATES`.
+///
+/// `STATES` does not name the constants, so that the compiler refuses one that no test looks at.
 #[allow(unused_macros, reason = "a bench declares none")]
 macro_rules! states {
     ($backend:literal: $($name:ident = $state:literal, $made:literal => $expected:expr;)*) => {
-        $(pub(crate) const $name: $crate::support::truth::State =
-            $crate::support::truth::State::new($backend, $state, $made, $expected);)*
+        $(#[deny(dead_code)]
+        pub(crate) const $name: $crate::support::truth::State =
+            $crate::support::truth::State::new($backend, $state, $made, $expected).made_in(module_path!());)*
         /// Every state that is declared here.
-        pub(crate) const STATES: &[$crate::support::truth::State] = &[$($name),*];
+        pub(crate) const STATES: &[$crate::support::truth::State] =
+            &[$($crate::support::truth::State::new($backend, $state, $made, $expected).made_in(module_path!())),*];
     };
 }
 pub(crate) use states;
@@ -83,13 +107,14 @@ pub(crate) use states;
 /// Holds an outcome against what is true of the state, and against what is true of every outcome.
 #[track_caller]
 pub(crate) fn check(state: &State, outcome: &Outcome) {
-    let State { backend, state: name, made, expected, within } = state;
+    let State { backend, state: name, made, expected, within, .. } = state;
     let claim = |what: &str, is_so: bool| {
         assert!(is_so, "{backend}, {name} ({made}): {what}; expected {expected:?} within {within:?}, saw {outcome:#?}");
     };
     let failure = outcome.failure.as_ref();
     claim("another kind of failure", failure.map(|failure| failure.kind) == expected.failure);
-    claim("the wrong one is blamed", failure.map(|failure| failure.fault_domain) == expected.domain);
+    let blamed = failure.map(|failure| failure.fault_domain);
+    claim("the wrong one is blamed", expected.domain.is_none() || blamed == expected.domain);
     claim("another status", outcome.status == expected.status);
     match expected.finding {
         Some(code) => claim("the finding is missing", outcome.findings.iter().any(|finding| finding.code == code)),
@@ -108,4 +133,7 @@ pub(crate) fn check(state: &State, outcome: &Outcome) {
     claim("a warm run opens nothing", outcome.session != Some(SessionKind::Warm) || !opened);
     let phases: Duration = outcome.phases.iter().map(|(_, took)| took).sum();
     claim("the phases are longer than the run", phases <= outcome.duration);
+    if std::env::var_os("PROBITY_UPDATE").is_some() {
+        record::note(state, outcome);
+    }
 }

@@ -310,8 +310,8 @@ impl Nats {
                 failure.with_remedy("The server greets before TLS: leave `handshake_first` out.")
             }
             FailureKind::Timeout if !tls_first && failure.phase == Some(Phase::Auth) => failure.with_remedy(
-                "The server accepts connections but does not greet: look for a stopped process. \
-                 One with `handshake_first` waits for TLS: use `tls://` and `handshake_first = true`.",
+                "The server accepts connections but does not greet: the port may belong to another protocol, or the \
+                 process is stopped. One with `handshake_first` waits for TLS: use `tls://` and `handshake_first = true`.",
             ),
             _ => failure,
         }

@@ -70,6 +70,8 @@ impl Protocol {
             [b'2', b'2', b'0', b' ' | b'-', ..] => Some(Self::Mail),
             // alert (21) or handshake (22), version 3.x, a length below 2^14 + 256
             [21 | 22, 3, 0..=4, 0..=0x41, ..] => Some(Self::Tls),
+            // an Exception (2) with its code and the name of a class of ClickHouse's
+            [2, _, _, 0, 0, _, b'D', b'B', b':', b':', ..] => Some(Self::Other("ClickHouse's native protocol")),
             // a SETTINGS frame on stream 0
             [0, 0, _, 4, 0, 0, 0, 0, 0, ..] => Some(Self::Http2),
             // packet 0, protocol version 10, a version number; or ERR before the greeting
@@ -140,6 +142,7 @@ mod tests {
             (b"\x5b\0\0\0\x0a10.11.6-MariaDB", "MySQL"),
             (b"AMQP\0\0\x09\x01", "AMQP"),
             (b"ERROR\r\nERROR\r\n", "Memcached"),
+            (b"\x02\x65\0\0\0\x10DB::NetException", "ClickHouse's native protocol"),
         ] {
             assert_eq!(Protocol::recognise(bytes).map(|p| p.to_string()).as_deref(), Some(name));
         }

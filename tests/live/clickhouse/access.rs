@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{code, entry, expect, fact, probe};
 use crate::support::probe::Asked;
 use crate::support::servers::clickhouse::{CONFINED, Clickhouse, ELSEWHERE, READER, SPENT, shared};
-use crate::support::servers::{self, PASSWORD, USER};
+use crate::support::servers::{PASSWORD, USER};
 use crate::support::truth::{Expected, check, states};
 use crate::support::{free_port, require};
 
@@ -19,8 +19,6 @@ states! { "clickhouse":
     NO_DATABASE = "a database that does not exist", "?database=nowhere" => Expected::fails(FailureKind::Config);
     NO_ACCESS = "a database that is not ours", "allow_databases names another" => Expected::fails(FailureKind::Permission);
     NATIVE = "the port of the native protocol", "tcp_port in the entry" => Expected::fails(FailureKind::Protocol);
-    NGINX = "the port of another HTTP server", "an nginx" => Expected::fails(FailureKind::Protocol);
-    REDIS = "the port of another server", "a Redis, which closes without a word" => Expected::fails(FailureKind::ConnectionLost);
     NOBODY = "nobody there", "a port that nobody listens on" => Expected::fails(FailureKind::ConnectRefused);
 }
 
@@ -69,18 +67,14 @@ fn quotas_and_databases() {
 }
 
 #[test]
-fn other_servers_are_told_apart() {
-    if !require("clickhouse") || !require("http") || !require("redis") {
+fn other_ports_are_told_apart() {
+    if !require("clickhouse") {
         return;
     }
     let at = |addr| Asked::new("clickhouse", entry(addr, json!({}))).run();
     let native = at(shared().native_addr());
     check(&NATIVE, &native);
     assert_eq!(code(&native), Some("native_port"));
-    let nginx = at(servers::nginx::shared().http());
-    check(&NGINX, &nginx);
-    assert_eq!(code(&nginx), Some("HTTP 404"));
-    check(&REDIS, &at(servers::redis::shared().addr()));
     check(&NOBODY, &at(([127, 0, 0, 1], free_port()).into()));
 }
 

@@ -18,7 +18,7 @@ states! { "http":
     NOT_FOUND = "there is no such page", "404" => Expected::fails(FailureKind::Config);
     BROKEN = "an error of the service", "500" => Expected::fails(FailureKind::Query);
     BAD_GATEWAY = "a proxy reaches nobody", "502" => Expected::fails(FailureKind::NotReady);
-    UNAVAILABLE = "not serving", "503 without Retry-After" => Expected::fails(FailureKind::NotReady);
+    UNAVAILABLE = "not serving", "a peer that says 503 without Retry-After" => Expected::fails(FailureKind::NotReady);
     GATEWAY_TIMEOUT = "a proxy waits in vain", "504" => Expected::fails(FailureKind::Timeout);
     COME_BACK = "not serving for a while", "503 with Retry-After" => Expected::degraded("retry_later");
     SLOW_DOWN = "asked too often", "429 with Retry-After" => Expected::degraded("retry_later");

@@ -20,9 +20,9 @@ states! { "http":
     REPORTS_DOWN = "a health document says down", "fail, OUT_OF_SERVICE, Unhealthy" => Expected::unfit("reported_status");
     NO_DOCUMENT = "a health document of another form", "a word that it does not know" => Expected::unfit("body_mismatch");
     TOO_LARGE = "a body that is too large", "3 MiB" => Expected::fails(FailureKind::Protocol);
-    ENDLESS = "a body without end", "chunks and chunks" => Expected::fails(FailureKind::Protocol);
-    CUT_SHORT = "a body that is cut short", "100 bytes announced, 3 sent" => Expected::fails(FailureKind::ConnectionLost);
-    BAD_CHUNK = "a body that breaks the rules", "a chunk without a size" => Expected::fails(FailureKind::Protocol);
+    ENDLESS = "a body without end", "a peer that sends chunks and chunks" => Expected::fails(FailureKind::Protocol);
+    CUT_SHORT = "a body that is cut short", "a peer that announces 100 bytes and sends 3" => Expected::fails(FailureKind::ConnectionLost);
+    BAD_CHUNK = "a body that breaks the rules", "a peer that sends a chunk without a size" => Expected::fails(FailureKind::Protocol);
 }
 
 #[test]

@@ -1,13 +1,16 @@
 //! Connections that are kept, closed by the server, hung, and not left behind.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use probity_probes::testing::{Peer, Script};
 use probity_probes::{FailureKind, Phase, SessionKind};
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use super::{entry, probe, secured};
+use crate::live::sessions::{Specimen, session_tests};
 use crate::support::alone::alone;
+use crate::support::process::Server;
 use crate::support::procfs::{fds, threads};
 use crate::support::servers::nginx::Nginx;
 use crate::support::truth::{Expected, check, states};
@@ -15,12 +18,63 @@ use crate::support::{eventually, require};
 
 states! { "http":
     KEPT = "well, and the connection is kept", "keep-alive" => Expected::HEALTHY;
-    IDLE_CLOSED = "the server closed an idle connection", "keepalive_timeout of one second" => Expected::HEALTHY;
-    HUNG = "the server hangs", "SIGSTOP" => Expected::fails(FailureKind::Timeout);
-    KILLED = "the server is killed", "kill -9 of a warm server" => Expected::fails(FailureKind::ConnectRefused);
+    HUNG = "hung, under TLS", "SIGSTOP, then a fresh session" => Expected::fails(FailureKind::Timeout);
+    KILLED = "killed, under HTTP/2", "kill -9 beside a warm session" => Expected::fails(FailureKind::ConnectRefused);
 }
 
 const SHORT: Duration = Duration::from_millis(500);
+
+impl Specimen for Nginx {
+    const KIND: &'static str = "http";
+    /// There is neither greeting nor log-in.
+    const OPENING: Phase = Phase::Query;
+
+    /// Usually it closes a connection after a thousand requests.
+    fn start() -> Self {
+        Self::builder().location("= /kept", "keepalive_requests 100000; return 200;").start()
+    }
+
+    fn start_impatient() -> Self {
+        Self::builder().location("= /kept", "keepalive_timeout 1s; return 200;").start()
+    }
+
+    fn addr(&self) -> SocketAddr {
+        self.addr()
+    }
+
+    fn process(&self) -> &Server {
+        self.process()
+    }
+
+    fn restart(&self) {
+        self.restart();
+    }
+
+    fn entry(addr: SocketAddr) -> Json {
+        entry(addr, "/kept", json!({}))
+    }
+}
+
+session_tests! { Nginx }
+
+#[test]
+fn the_end_of_a_server_under_tls_is_noticed_at_once() {
+    if !require("http") {
+        return;
+    }
+    let server = Nginx::builder().http2().start();
+    let tls = || probe(secured(server.https(), "/health", json!({})));
+    let (warm, fresh) = (tls(), tls());
+    check(&KEPT, &warm.run());
+    server.process().freeze();
+    let outcome = fresh.run_within(SHORT);
+    check(&HUNG.within(SHORT), &outcome);
+    assert_eq!(outcome.failure.and_then(|failure| failure.phase), Some(Phase::Tls));
+    server.process().thaw();
+    server.process().kill9();
+    assert!(warm.lost_within(Duration::from_secs(5)), "the loss of the session was not noticed");
+    check(&KILLED, &warm.run());
+}
 
 #[test]
 fn a_connection_is_kept_and_used_again() {
@@ -39,20 +93,6 @@ fn a_connection_is_kept_and_used_again() {
     assert_eq!(probe.run().findings.len(), 1);
 }
 
-#[test]
-fn an_idle_close_is_healed_in_the_same_run() {
-    if !require("http") {
-        return;
-    }
-    let server = Nginx::builder().location("= /brief", "keepalive_timeout 1s; return 200;").start();
-    let probe = probe(entry(server.http(), "/brief", json!({})));
-    check(&KEPT, &probe.run());
-    assert!(probe.lost_within(Duration::from_secs(10)), "the close was not noticed");
-    let outcome = probe.run();
-    check(&IDLE_CLOSED, &outcome);
-    assert_eq!((outcome.session, outcome.reconnected), (Some(SessionKind::Fresh), true));
-}
-
 /// A server that announces the close of its connection loses no session by it.
 #[test]
 fn a_connection_that_is_to_be_closed_is_not_kept() {
@@ -67,43 +107,6 @@ fn a_connection_that_is_to_be_closed_is_not_kept() {
             assert_eq!((outcome.session, outcome.reconnected), (Some(SessionKind::Fresh), false));
             assert!(!probe.lost_within(Duration::from_millis(50)), "there is nothing to lose");
         }
-    }
-}
-
-#[test]
-fn a_hung_server_is_a_timeout_of_the_phase_that_waits() {
-    if !require("http") {
-        return;
-    }
-    let server = Nginx::start();
-    let plain = || probe(entry(server.http(), "/health", json!({})));
-    let (warm, fresh) = (plain(), plain());
-    let tls = probe(secured(server.https(), "/health", json!({})));
-    check(&KEPT, &warm.run());
-    server.process().freeze();
-    for (probe, phase) in [(&warm, Phase::Query), (&fresh, Phase::Query), (&tls, Phase::Tls)] {
-        let outcome = probe.run_within(SHORT);
-        check(&HUNG.within(SHORT), &outcome);
-        assert_eq!(outcome.failure.and_then(|failure| failure.phase), Some(phase));
-    }
-    server.process().thaw();
-    eventually(Duration::from_secs(5), "it answers again", || warm.run().failure.is_none().then_some(()));
-}
-
-#[test]
-fn the_end_of_the_server_is_noticed_at_once() {
-    if !require("http") {
-        return;
-    }
-    let server = Nginx::builder().http2().start();
-    let (plain, two) = (probe(entry(server.http(), "/health", json!({}))), probe(secured(server.https(), "/health", json!({}))));
-    for probe in [&plain, &two] {
-        check(&KEPT, &probe.run());
-    }
-    server.process().kill9();
-    for probe in [&plain, &two] {
-        assert!(probe.lost_within(Duration::from_secs(1)), "the loss of the session was not noticed");
-        check(&KILLED, &probe.run());
     }
 }
 

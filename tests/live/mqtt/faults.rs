@@ -13,7 +13,7 @@ use crate::support::servers::mosquitto::Mosquitto;
 use crate::support::truth::{Expected, check, states};
 
 states! { "mqtt":
-    ENDLESS = "an endless answer", "a packet of 256 MiB" => Expected::fails(FailureKind::Protocol);
+    ENDLESS = "an endless answer", "a peer that begins a packet of 256 MiB" => Expected::fails(FailureKind::Protocol);
 }
 
 // Neither the dripping network, where it is only slow, nor the one that resets, sometimes before it is connected.

@@ -2,61 +2,26 @@
 
 use std::time::Duration;
 
+use probity_probes::FailureKind;
 use probity_probes::testing::{Peer, Script};
-use probity_probes::{FailureKind, Phase, SessionKind};
 use serde_json::json;
 
 use super::versions::STATES as WELL;
 use super::{SOON, eager, entry, expect, fact, probe};
+use crate::live::sessions::specimen;
 use crate::support::probe::Asked;
 use crate::support::servers::mosquitto::Mosquitto;
 use crate::support::truth::{Expected, check, states};
 use crate::support::{eventually, require};
 
 states! { "mqtt":
-    RESTARTED = "restarted", "kill -9 and a new start" => Expected::HEALTHY;
-    KILLED = "killed", "kill -9" => Expected::fails(FailureKind::ConnectRefused);
-    HUNG = "hung", "SIGSTOP" => Expected::fails(FailureKind::Timeout);
     NO_ROOM = "at its limit of connections", "max_connections reached, then a fresh session" => Expected::fails(FailureKind::Overload);
     NO_ROOM_WARM = "at its limit of connections, with a warm session", "the same beside a session of ours" => Expected::degraded("new_connections_failing");
     TAKEN_OVER_SILENTLY = "another client has our id, and the broker does not say so", "a client with the same id" => Expected::HEALTHY;
     TAKEN_OVER = "another client has our id", "a peer that says DISCONNECT 0x8E" => Expected::degraded("session_taken_over");
 }
 
-#[test]
-fn a_killed_broker_is_noticed_at_once_and_found_again() {
-    if !require("mqtt") {
-        return;
-    }
-    let server = Mosquitto::start();
-    let probe = probe(&server, json!({}));
-    check(&WELL[0], &probe.run());
-    server.process().kill9();
-    assert!(probe.lost_within(Duration::from_secs(1)), "the loss of the session was not noticed");
-    check(&KILLED, &probe.run());
-    server.restart();
-    let outcome = probe.run();
-    check(&RESTARTED, &outcome);
-    assert_eq!(outcome.session, Some(SessionKind::Fresh));
-}
-
-#[test]
-fn a_hung_broker_is_a_timeout_of_the_phase_that_waits() {
-    if !require("mqtt") {
-        return;
-    }
-    let server = Mosquitto::start();
-    let (warm, fresh) = (probe(&server, json!({})), probe(&server, json!({})));
-    assert_eq!(warm.run().failure, None);
-    server.process().freeze();
-    let within = Duration::from_secs(1);
-    for (probe, phase) in [(warm, Phase::Query), (fresh, Phase::Auth)] {
-        let outcome = probe.run_within(within);
-        check(&HUNG.within(within), &outcome);
-        assert_eq!(outcome.failure.and_then(|failure| failure.phase), Some(phase));
-    }
-    server.process().thaw();
-}
+specimen! { "mqtt", Mosquitto, |addr| entry(addr, json!({})); }
 
 #[test]
 fn a_full_broker_closes_without_a_word() {
@@ -130,25 +95,4 @@ fn fresh_sessions_of_ours_do_not_take_each_other_over() {
     let randoms = log.lines().filter(|line| line.contains("as probity") && line.contains("New client connected"));
     // One for each run: the first opens it, the others renew it.
     assert_eq!(randoms.count(), 3, "{log}");
-}
-
-#[test]
-fn warm_runs_cost_the_broker_no_connection_and_no_line_of_log() {
-    if !require("mqtt") {
-        return;
-    }
-    let server = Mosquitto::start();
-    let probe = probe(&server, json!({}));
-    assert_eq!(probe.run().failure, None);
-    let log = server.process().log();
-    for _ in 0..1000 {
-        assert_eq!(probe.run().session, Some(SessionKind::Warm));
-    }
-    assert_eq!(server.process().log(), log);
-    probe.close();
-    let after = eventually(SOON, "the session is ended", || {
-        let after = server.process().log();
-        (after.len() > log.len()).then_some(after)
-    });
-    assert!(after.ends_with("disconnected.\n"), "{after}");
 }

@@ -1,15 +1,13 @@
 //! Who may log in, and what he may ask.
 
-use std::time::Duration;
-
 use probity_probes::testing::{Peer, Script};
-use probity_probes::{FailureKind, FaultDomain, Options, Phase, Status};
+use probity_probes::{FailureKind, Options, Phase, Status};
 use serde_json::json;
 
 use super::{code, entry, expect, fact, probe};
 use crate::support::probe::Asked;
 use crate::support::servers::mysql::{BARE, DATABASE, Mysql, shared};
-use crate::support::servers::{self, PASSWORD, USER};
+use crate::support::servers::{PASSWORD, USER};
 use crate::support::truth::{Expected, check, states};
 use crate::support::{free_port, require};
 
@@ -27,8 +25,6 @@ states! { "mysql":
     BLOCKED = "this machine is blocked", "a peer that says 1129 in the place of a greeting" => Expected::fails(FailureKind::Overload);
     STRANGER = "this machine is not let in", "a peer that says 1130 in the place of a greeting" => Expected::fails(FailureKind::Auth);
     X_PROTOCOL = "the port of the X protocol", "a peer that begins with a notice of it" => Expected::fails(FailureKind::Protocol);
-    REDIS = "the port of another server", "a Redis" => Expected::fails(FailureKind::Timeout);
-    NATS = "the port of another server that greets", "a NATS server" => Expected::fails(FailureKind::Protocol).blames(FaultDomain::Probe);
     NOBODY = "nobody there", "a port that nobody listens on" => Expected::fails(FailureKind::ConnectRefused);
 }
 
@@ -139,19 +135,6 @@ fn what_a_server_says_in_the_place_of_a_greeting() {
     check(&X_PROTOCOL, &other);
     assert_eq!(code(&other), Some("x_protocol"));
     check(&NOBODY, &Asked::new("mysql", entry(([127, 0, 0, 1], free_port()).into(), json!({}))).run());
-}
-
-#[test]
-fn other_servers_are_told_apart() {
-    if !require("redis") || !require("nats") {
-        return;
-    }
-    let within = Duration::from_millis(500);
-    let redis = Asked::new("mysql", entry(servers::redis::shared().addr(), json!({})));
-    check(&REDIS.within(within), &redis.run_within(within));
-    let nats = Asked::new("mysql", entry(servers::nats::shared().addr(), json!({}))).run();
-    check(&NATS.within(within), &nats);
-    assert!(nats.failure.is_some_and(|failure| failure.message.contains("NATS")));
 }
 
 #[test]

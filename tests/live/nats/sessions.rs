@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use probity_probes::{Depth, FailureKind, Options, Phase, SessionKind};
+use probity_probes::{Depth, FailureKind, Options, Phase};
 use serde_json::json;
 
-use super::{always_renewing, entry, probe};
+use super::{entry, probe};
+use crate::live::sessions::specimen;
 use crate::support::alone::alone;
 use crate::support::probe::Asked;
 use crate::support::procfs::{fds, threads};
@@ -14,52 +15,16 @@ use crate::support::truth::{Expected, check, states};
 use crate::support::{eventually, require};
 
 states! { "nats":
-    HUNG = "the server hangs", "SIGSTOP" => Expected::fails(FailureKind::Timeout);
-    KILLED = "the server is killed", "kill -9 of a warm server" => Expected::fails(FailureKind::ConnectRefused);
-    RETURNED = "the server was restarted", "kill -9 and a new start" => Expected::HEALTHY;
+    HUNG = "hung, at every depth that asks", "SIGSTOP, depth = handshake or query" => Expected::fails(FailureKind::Timeout);
 }
 
 const SHORT: Duration = Duration::from_millis(500);
 
-#[test]
-fn a_session_is_kept_and_asked_again() {
-    if !require("nats") {
-        return;
+specimen! { "nats", Nats, |addr| entry(addr, json!({}));
+    fn sessions(&self) -> Option<usize> {
+        let connections = self.watch("/varz").ok()?.json()["connections"].as_u64()?;
+        usize::try_from(connections).ok()
     }
-    let server = Nats::start();
-    let probe = probe(server.addr(), json!({}));
-    assert_eq!(probe.run().session, Some(SessionKind::Fresh));
-    let before = server.process().log_lines().len();
-    for _ in 0..50 {
-        let outcome = probe.run();
-        assert_eq!((outcome.session, outcome.failure.as_ref(), outcome.reconnected), (Some(SessionKind::Warm), None, false));
-    }
-    assert_eq!(server.process().log_lines().len(), before, "{}", server.process().log());
-    let connections = server.watch("/varz").expect("the monitor answers").json();
-    // The probe's own, and none from before: the readiness check had one, too.
-    assert_eq!((&connections["connections"], &connections["total_connections"]), (&json!(1), &json!(2)));
-    probe.close();
-    eventually(Duration::from_secs(5), "the session has ended", || {
-        (server.watch("/varz").ok()?.json()["connections"] == json!(0)).then_some(())
-    });
-}
-
-#[test]
-fn a_hung_server_is_a_timeout_of_the_phase_that_waits() {
-    if !require("nats") {
-        return;
-    }
-    let server = Nats::start();
-    let (warm, fresh) = (probe(server.addr(), json!({})), probe(server.addr(), json!({})));
-    assert_eq!(warm.run().failure, None);
-    server.process().freeze();
-    for (probe, phase) in [(&warm, Phase::Query), (&fresh, Phase::Auth)] {
-        let outcome = probe.run_within(SHORT);
-        check(&HUNG.within(SHORT), &outcome);
-        assert_eq!(outcome.failure.and_then(|failure| failure.phase), Some(phase));
-    }
-    server.process().thaw();
-    eventually(Duration::from_secs(5), "it answers again", || warm.run().failure.is_none().then_some(()));
 }
 
 /// A session that is opened and not asked anything must not count as a proof later.
@@ -80,36 +45,6 @@ fn a_hung_server_is_seen_at_every_depth_that_asks() {
     }
     // The kernel still accepts: the depth that proves least.
     assert_eq!(at(Depth::Connect).run_within(SHORT).failure, None);
-}
-
-#[test]
-fn the_end_of_the_server_is_noticed_at_once_and_its_return_too() {
-    if !require("nats") {
-        return;
-    }
-    let server = Nats::start();
-    let probe = probe(server.addr(), json!({}));
-    assert_eq!(probe.run().failure, None);
-    server.process().kill9();
-    assert!(probe.lost_within(Duration::from_secs(1)), "the loss of the session was not noticed");
-    check(&KILLED, &probe.run());
-    server.restart();
-    check(&RETURNED, &probe.run());
-}
-
-#[test]
-fn a_renewed_session_leaves_none_behind() {
-    if !require("nats") {
-        return;
-    }
-    let server = Nats::start();
-    let probe = always_renewing(server.addr());
-    for _ in 0..20 {
-        assert_eq!(probe.run().failure, None);
-    }
-    eventually(Duration::from_secs(5), "one session is left", || {
-        (server.watch("/varz").ok()?.json()["connections"] == json!(1)).then_some(())
-    });
 }
 
 /// The client library has tasks and a socket of its own, which must end with a run that was cut.

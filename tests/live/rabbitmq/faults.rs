@@ -13,7 +13,7 @@ use crate::support::servers::rabbitmq::shared;
 use crate::support::truth::{Expected, check, states};
 
 states! { "rabbitmq":
-    ENDLESS = "an endless answer", "a frame of 2 GiB" => Expected::fails(FailureKind::Timeout);
+    ENDLESS = "an endless answer", "a peer that begins a frame of 2 GiB" => Expected::fails(FailureKind::Timeout);
 }
 
 fault_tests! { "rabbitmq", shared(), |addr| entry(addr, json!({})) }

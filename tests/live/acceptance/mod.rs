@@ -1,0 +1,221 @@
+//! What every backend must do, whatever it asks: the checks, who passes them, and why one does not apply.
+//!
+//! A check is a row of the truth table, of the same name for each backend or of a name of its own, or a test that goes
+//! through all of them. None is declared here that is not made elsewhere.
+
+mod page;
+pub(crate) mod strangers;
+
+pub(crate) use page::page;
+
+use std::fs;
+use std::path::Path;
+
+use super::{BACKENDS, sessions, states};
+use crate::support::truth::State;
+
+/// Something done to a server, or to the way to it.
+struct Check {
+    done: &'static str,
+    wanted: &'static str,
+    proof: Proof,
+}
+
+/// Where it is shown.
+enum Proof {
+    /// By a row of this name; backends without it say why.
+    Row(&'static str, &'static [(&'static str, &'static str)]),
+    /// By a row of each backend's own, in the order of [`BACKENDS`], or why there is none.
+    Own([Result<&'static str, &'static str>; BACKENDS.len()]),
+    /// By a test of this path that goes through all of them.
+    Ring(&'static str),
+}
+
+use Proof::{Own, Ring, Row};
+
+const CHECKS: [Check; 22] = [
+    check("the port is closed", "`connect_refused`", Row("killed", &[])),
+    check(
+        "connection attempts are dropped",
+        "`connect_timeout` within half of the run",
+        Ring("conformance::bad_peers::a_host_that_drops_packets_is_a_connect_timeout"),
+    ),
+    check(
+        "the name does not resolve",
+        "`dns`, with the answer's code",
+        Ring("conformance::names::a_name_without_address_says_why"),
+    ),
+    check(
+        "connections are accepted, nothing is answered",
+        "`timeout` of the phase that reads first, at the deadline",
+        Row("a network that swallows everything", &[]),
+    ),
+    check(
+        "a valid login may not ask the deep questions",
+        "healthy, with partial coverage",
+        Own([
+            Ok("a server of today, and a user without grants"),
+            Err("nothing is asked beside the request itself"),
+            Err("it knows no privileges"),
+            Ok("a user who may not read $SYS"),
+            Ok("an account without privileges"),
+            Ok("may not ask for JetStream"),
+            Ok("a standby that is well"),
+            Ok("a user without the management API"),
+            Ok("a user without INFO"),
+        ]),
+    ),
+    check(
+        "the database, virtual host or page is unknown",
+        "`config`",
+        Own([
+            Ok("a database that does not exist"),
+            Ok("there is no such page"),
+            Err("it has one space of keys"),
+            Err("topics need not exist"),
+            Ok("a database that does not exist"),
+            Err("subjects need not exist"),
+            Ok("a database that does not exist"),
+            Ok("a virtual host that does not exist"),
+            Ok("a database that does not exist"),
+        ]),
+    ),
+    check("the certificate has expired", "`tls`, code `expired`", Row("an expired certificate", &[])),
+    check("it is another host's", "`tls`, code `hostname`", Row("a certificate for another host", &[])),
+    check("nobody knows who signed it", "`tls`, code `untrusted`", Row("a certificate of an unknown CA", &[])),
+    check(
+        "a client certificate is wanted, in TLS 1.2",
+        "`tls`, code `client_cert`",
+        Own(uncertified(
+            "no client certificate where one is wanted, by TLS 1.2",
+            "no client certificate where one is wanted, in TLS 1.2",
+        )),
+    ),
+    check(
+        "a client certificate is wanted, in TLS 1.3",
+        "`tls`, code `client_cert`",
+        Own(uncertified("no client certificate where one is wanted, by TLS 1.3", "no client certificate where one is wanted")),
+    ),
+    check(
+        "TLS is wanted, we speak plain text",
+        "`tls`, or the server's own refusal or close",
+        Own([
+            Ok("plain text to the port of TLS"),
+            Ok("the server wants TLS"),
+            Ok("plain text to a TLS port"),
+            Ok("plain text to a TLS port"),
+            Ok("plain text where TLS is demanded"),
+            Ok("the server requires TLS"),
+            Ok("plain text where TLS is demanded"),
+            Ok("plain text to a TLS port"),
+            Ok("plain text to a TLS port"),
+        ]),
+    ),
+    check(
+        "plain text is spoken, we begin with TLS",
+        "`tls`, where the server says anything",
+        Own([
+            Ok("TLS to the port of plain text"),
+            Ok("the server has no TLS"),
+            Ok("TLS to a plain-text port"),
+            Ok("TLS to a plain-text port"),
+            Ok("TLS that is not offered"),
+            Ok("the server has no TLS"),
+            Ok("TLS that is not offered"),
+            Ok("TLS to a plain-text port"),
+            Ok("TLS to a plain-text port"),
+        ]),
+    ),
+    check(
+        "the server is stopped (SIGSTOP)",
+        "`timeout`; after SIGCONT nothing of ours is left, where the server tells",
+        Row("hung", &[]),
+    ),
+    check(
+        "the server ends our session",
+        "one silent reconnect, healthy",
+        Row("the server ended our session", &sessions::NEVER_END),
+    ),
+    check("the network ends our session", "one silent reconnect, healthy", Row("the warm session was cut", &[])),
+    check("the server is killed, and started again", "unhealthy at once, then healthy at once", Row("restarted", &[])),
+    check(
+        "another role than expected, lag, or no quorum",
+        "the finding",
+        Own([
+            Ok("a replica that is behind"),
+            Err("a page has no role"),
+            Err("each server stands alone"),
+            Err("each broker stands alone"),
+            Ok("a replica where a source is expected"),
+            Ok("JetStream has no leader"),
+            Ok("a standby where a primary is expected"),
+            Err("a cluster is not made here; alarms and virtual hosts have rows"),
+            Ok("a replica where a primary is expected"),
+        ]),
+    ),
+    check(
+        "a secret in every place of the entry, echoed by the peer",
+        "in no outcome, in no log",
+        Ring("conformance::secrets::a_secret_is_in_no_outcome_and_no_log"),
+    ),
+    check(
+        "1 000 warm runs",
+        "one connection, no line in the server's log, no descriptor, thread or memory more",
+        Ring("live::sessions::a_thousand_warm_runs_cost_nothing"),
+    ),
+    check("noise, as much as is read", "`protocol`, and a bounded read", Row("noise without end", &[])),
+    check(
+        "another server on the port",
+        "`protocol`, and its name: see below",
+        Ring("live::acceptance::strangers::every_backend_says_what_it_met_at_the_port_of_every_other"),
+    ),
+];
+
+const fn check(done: &'static str, wanted: &'static str, proof: Proof) -> Check {
+    Check { done, wanted, proof }
+}
+
+/// Servers that begin in plain text refuse the log-in instead of the handshake, and Redis can be told the version.
+const fn uncertified(row: &'static str, redis: &'static str) -> [Result<&'static str, &'static str>; BACKENDS.len()] {
+    let upgraded = Ok("no client certificate where one is wanted");
+    [Ok(row), Ok(row), Ok(row), Ok(row), upgraded, Ok(row), upgraded, Ok(row), Ok(redis)]
+}
+
+impl Check {
+    /// The row of a backend, or why it has none; nothing where it is not a matter of rows.
+    fn row(&self, backend: &str) -> Option<Result<State, &'static str>> {
+        let state = match &self.proof {
+            Row(state, but) => but.iter().find(|(kind, _)| *kind == backend).map_or(Ok(*state), |(_, why)| Err(*why)),
+            Own(rows) => BACKENDS.into_iter().zip(rows).find(|(kind, _)| *kind == backend).map(|(_, row)| *row)?,
+            Ring(_) => return None,
+        };
+        let find = |name: &str| states().into_iter().find(|row| (row.backend, row.state) == (backend, name));
+        Some(state.map(|name| find(name).unwrap_or_else(|| panic!("{backend} has no row {name:?}"))))
+    }
+}
+
+/// What is said of a test that is named here and is not there.
+fn missing(path: &str) -> Option<String> {
+    let (module, name) = path.rsplit_once("::")?;
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(module.replace("::", "/")).with_extension("rs");
+    let text = fs::read_to_string(source).unwrap_or_default();
+    (!text.contains(&format!("fn {name}"))).then(|| format!("there is no test {path}"))
+}
+
+#[test]
+fn every_check_is_made() {
+    let rings = CHECKS.iter().filter_map(|check| match check.proof {
+        Ring(path) => missing(path),
+        _ => None,
+    });
+    let mistakes: Vec<_> = rings.collect();
+    assert!(mistakes.is_empty(), "{}", mistakes.join("\n"));
+    for backend in BACKENDS {
+        assert!(CHECKS.iter().filter_map(|check| check.row(backend)).count() > 0);
+        let own = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/live/{backend}/sessions.rs")));
+        assert!(
+            own.is_ok_and(|text| ["specimen! {", "session_tests! {"].iter().any(|makes| text.contains(makes))),
+            "{backend} has no tests of its sessions"
+        );
+    }
+}

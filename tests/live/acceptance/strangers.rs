@@ -1,0 +1,123 @@
+//! Each backend at the port of each other's server: the first bytes name it, and nothing waits that need not.
+
+use std::net::SocketAddr;
+use std::thread;
+use std::time::Duration;
+
+use probity_probes::{FailureKind, Outcome};
+use serde_json::json;
+
+use super::super::BACKENDS;
+use crate::support::fault::FaultProxy;
+use crate::support::pace::late;
+use crate::support::probe::Asked;
+use crate::support::{require, servers};
+
+/// What comes of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Meeting {
+    /// They speak the same protocol.
+    Same,
+    /// It answers, and is named by what it says.
+    Named,
+    /// It closes the connection without a word, at once.
+    Closed,
+    /// It waits for a message that never comes, and so do we: at the deadline it is a timeout.
+    Silent,
+}
+
+use Meeting::{Closed as C, Named as N, Same as O, Silent as S};
+
+/// Whose port it is, and what the protocol is called.
+pub(crate) const PEERS: [(&str, &str); 10] = [
+    ("clickhouse", "HTTP"),
+    ("clickhouse, native port", "native protocol"),
+    ("http", "HTTP"),
+    ("memcached", "Memcached"),
+    ("mqtt", "MQTT"),
+    ("mysql", "MySQL"),
+    ("nats", "NATS"),
+    ("postgres", "PostgreSQL"),
+    ("rabbitmq", "AMQP"),
+    ("redis", "Redis"),
+];
+
+/// Who asks, in the order of [`BACKENDS`], and what comes of it at each of [`PEERS`].
+///
+/// MySQL and NATS greet, so that a probe of theirs says nothing before it has heard something.
+pub(crate) const MEETINGS: [[Meeting; PEERS.len()]; BACKENDS.len()] = [
+    [O, N, N, C, C, N, N, C, N, C],
+    [O, O, O, C, C, N, N, C, N, C],
+    [S, N, N, O, C, N, N, C, N, N],
+    [S, N, N, N, O, N, N, C, N, S],
+    [S, S, S, S, S, O, N, S, S, S],
+    [S, S, S, S, S, N, O, S, S, S],
+    [S, S, N, S, C, N, N, O, N, S],
+    [S, N, N, S, C, N, N, C, O, S],
+    [S, N, N, N, C, N, N, C, N, O],
+];
+
+fn address(peer: &str) -> SocketAddr {
+    match peer {
+        "clickhouse" => servers::clickhouse::shared().addr(),
+        "clickhouse, native port" => servers::clickhouse::shared().native_addr(),
+        "http" => servers::nginx::shared().http(),
+        "memcached" => servers::memcached::shared().addr(),
+        "mqtt" => servers::mosquitto::shared().addr(),
+        "mysql" => servers::mysql::shared().addr(),
+        "nats" => servers::nats::shared().addr(),
+        "postgres" => servers::postgres::shared().addr(),
+        "rabbitmq" => servers::rabbitmq::shared().addr(),
+        _ => servers::redis::shared().addr(),
+    }
+}
+
+/// What is wrong with a meeting; the proxy in between knows what the peer said.
+fn mistake(kind: &str, (peer, name): (&str, &str), meeting: Meeting) -> Option<String> {
+    const PROMPT: Duration = Duration::from_secs(1);
+    let proxy = FaultProxy::start(address(peer));
+    let scheme = match kind {
+        "clickhouse" => "http",
+        "rabbitmq" => "amqp",
+        own => own,
+    };
+    let probe = Asked::new(kind, json!({ "url": format!("{scheme}://{}", proxy.addr()) }));
+    let outcome = probe.run_within(if meeting == S { PROMPT / 2 } else { 3 * PROMPT });
+    let in_time = outcome.duration < PROMPT + late();
+    let said = proxy.bytes_down() > 0;
+    (!(in_time && is_so(meeting, name, said, &outcome)))
+        .then(|| format!("{kind} at the port of {peer}: not {meeting:?}, {} bytes came: {outcome:#?}", proxy.bytes_down()))
+}
+
+fn is_so(meeting: Meeting, name: &str, said: bool, outcome: &Outcome) -> bool {
+    let failure = outcome.failure.as_ref();
+    let kind = failure.map(|failure| failure.kind);
+    let hinted = failure.is_some_and(|failure| failure.remedy.contains("another protocol"));
+    match meeting {
+        Meeting::Same => said && !matches!(kind, Some(FailureKind::Protocol | FailureKind::Timeout)),
+        Meeting::Named => {
+            said && kind == Some(FailureKind::Protocol) && failure.is_some_and(|failure| failure.message.contains(name))
+        }
+        // What closes instead of its first word is most likely full, where that is how it is full.
+        Meeting::Closed => !said && hinted && matches!(kind, Some(FailureKind::ConnectionLost | FailureKind::Overload)),
+        // Some say what they think of us once we have hung up. On a busy machine the net around a run may say it instead.
+        Meeting::Silent => kind == Some(FailureKind::Timeout) && (hinted || outcome.abandoned),
+    }
+}
+
+#[test]
+fn every_backend_says_what_it_met_at_the_port_of_every_other() {
+    // Who asks needs no server of its own.
+    let there: Vec<_> = BACKENDS.into_iter().filter(|backend| require(backend)).collect();
+    let is_there = |(peer, _): &(&str, &str)| there.iter().any(|backend| peer.split(',').next() == Some(backend));
+    let ask = |kind, meetings| {
+        let met = PEERS.into_iter().zip(meetings).filter(|(peer, _)| is_there(peer));
+        met.filter_map(|(peer, meeting)| mistake(kind, peer, meeting)).collect::<Vec<_>>()
+    };
+    let mistakes: Vec<_> = thread::scope(|scope| {
+        let rows = BACKENDS.into_iter().zip(MEETINGS);
+        let asking: Vec<_> = rows.map(|(kind, meetings)| scope.spawn(move || ask(kind, meetings))).collect();
+        asking.into_iter().flat_map(|row| row.join().expect("it does not panic")).collect()
+    });
+    assert!(mistakes.is_empty(), "{}", mistakes.join("\n"));
+}
