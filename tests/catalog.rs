@@ -371,6 +371,26 @@ fn a_round_trip_takes_a_backend_that_has_one() {
 }
 
 #[test]
+#[cfg(feature = "postgres")]
+fn an_expectation_of_an_answer_takes_a_question() {
+    let text = "[dependencies.a]\nbackend = \"postgres\"\nurl = \"postgres://a\"\nexpect = { role = \"primary\", value = 1 }\n";
+    assert_eq!(
+        mistakes_in(text),
+        "error: `expect.value` needs `query` beside it
+ --> DIR/c.toml:4:38
+  |
+4 | expect = { role = \"primary\", value = 1 }
+  |                                      ^"
+    );
+    let whole = |keys: &str| format!("[dependencies.a]\nbackend = \"postgres\"\nurl = \"postgres://a\"\n{keys}\n");
+    assert_eq!(sentences_in(&whole("query = \" \"")), ["the question is empty"]);
+    assert_eq!(
+        sentences_in(&whole("query = \"SELECT 1\"\nexpect = { rows = 1000001 }")),
+        ["`expect.rows` must be between 0 and 1000000"]
+    );
+}
+
+#[test]
 fn a_folder_is_one_document() {
     let catalog = Catalog::of(&[
         ("b.toml", "[dependencies.x]\nbackend = \"redis\"\nurl = \"redis://x\"\n[agent]\n"),

@@ -19,7 +19,7 @@ servers="clickhouse-server:clickhouse-server nginx:nginx-light memcached:memcach
 case "${1:-build}" in
     build) needs="$build" ;;
     demo) needs="$build $servers" ;;
-    test) needs="$build $servers zkServer.sh:zookeeper promtool:prometheus" ;;
+    test) needs="$build $servers pgbouncer:pgbouncer zkServer.sh:zookeeper promtool:prometheus" ;;
     *) echo "usage: tests/setup.sh build|demo|test" >&2; exit 2 ;;
 esac
 

@@ -43,6 +43,8 @@
 pub mod address;
 pub mod backend;
 pub mod backends;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod canary;
 pub mod duration;
 pub mod failure;
 pub mod finding;

@@ -1,7 +1,10 @@
 //! What a backend's file declares once about itself: its facts, its findings and its server's codes.
 //! Classification, metrics' help texts, remedies and the reference pages all come from here.
 
-use crate::failure::{Failure, FailureKind};
+use crate::{
+    failure::{Failure, FailureKind},
+    run::Phase,
+};
 
 /// Everything that is said of a backend besides its code.
 #[derive(Debug)]
@@ -58,7 +61,8 @@ pub struct FindingRow {
 /// One code of the server.
 #[derive(Debug)]
 pub struct CodeRow {
-    /// The code, compared without regard to case; a trailing `*` stands for any ending.
+    /// The code, compared without regard to case; a trailing `*` stands for any ending. One that means something else
+    /// in a phase has a row of its own for that: `42501 in roundtrip`.
     pub code: &'static str,
     /// What kind of failure it is.
     pub kind: FailureKind,
@@ -162,19 +166,25 @@ impl Manual {
     /// The row of a server's code: an exact one before one with a `*`.
     #[must_use]
     pub fn code(&self, code: &str) -> Option<&'static CodeRow> {
-        let exact = self.codes.iter().find(|row| row.code.eq_ignore_ascii_case(code));
-        exact.or_else(|| {
-            self.codes.iter().find(|row| {
-                row.code
-                    .strip_suffix('*')
-                    .is_some_and(|start| code.get(..start.len()).is_some_and(|head| head.eq_ignore_ascii_case(start)))
-            })
-        })
+        self.code_before(code, "")
+    }
+
+    /// The same, where a row for the phase comes before those for all.
+    fn code_in(&self, code: &str, phase: Option<Phase>) -> Option<&'static CodeRow> {
+        phase.and_then(|phase| self.code_before(code, &format!(" in {phase}"))).or_else(|| self.code(code))
+    }
+
+    /// Among the rows with this ending.
+    fn code_before(&self, code: &str, ending: &str) -> Option<&'static CodeRow> {
+        let rows = || self.codes.iter().filter_map(|row| Some((row.code.strip_suffix(ending)?, row)));
+        let exact = rows().find(|(known, _)| known.eq_ignore_ascii_case(code));
+        let starts = |start: &str| code.get(..start.len()).is_some_and(|head| head.eq_ignore_ascii_case(start));
+        exact.or_else(|| rows().find(|(known, _)| known.strip_suffix('*').is_some_and(starts))).map(|(_, row)| row)
     }
 
     /// Gives a failure that carries a server's code its kind, sentence and remedy.
     pub(crate) fn explain(&self, failure: &mut Failure) {
-        let Some(row) = failure.code.as_deref().and_then(|code| self.code(code)) else { return };
+        let Some(row) = failure.code.as_deref().and_then(|code| self.code_in(code, failure.phase)) else { return };
         let remedy = if row.remedy.is_empty() { row.kind.remedy() } else { row.remedy };
         *failure = Failure {
             phase: failure.phase,

@@ -60,16 +60,18 @@ impl Question {
         &self.text
     }
 
-    /// Whether rows have to be counted, so that a single one is not enough.
+    /// How many rows have to be looked at: from one too many on it does not matter how many there are.
     #[must_use]
-    pub fn counts_rows(&self) -> bool {
-        self.rows.is_some()
+    pub fn enough_rows(&self) -> u64 {
+        self.rows.map_or(1, |rows| rows.saturating_add(1))
     }
 
     /// Holds an answer against what is expected of it. What was answered is shown only where it is not what was expected.
     pub fn judge(&self, answer: &Answer, run: &mut Run) {
         if let Some(wanted) = self.rows.filter(|rows| *rows != answer.rows) {
-            run.finding(Finding::unhealthy("unexpected_rows", answer.rows).against(wanted));
+            let counted = answer.rows != self.enough_rows();
+            let seen = if counted { Value::from(answer.rows) } else { format!("more than {wanted}").into() };
+            run.finding(Finding::unhealthy("unexpected_rows", seen).against(wanted));
         }
         if let Some(wanted) = &self.value
             && !answer.value.as_deref().is_some_and(|got| is_same(got, wanted))

@@ -342,6 +342,12 @@ impl Run {
         whole.saturating_sub((whole / 10).min(Duration::from_millis(200)))
     }
 
+    /// The same for a single question that is put now; never nothing, which servers take for no limit.
+    #[must_use]
+    pub fn server_limit_now(&self) -> Duration {
+        self.server_limit().saturating_sub(self.elapsed()).max(Duration::from_millis(1))
+    }
+
     /// The limit of a question that may hang although the server is well: its expiry is a finding, and the run goes on.
     #[must_use]
     pub fn question_limit(&self) -> Duration {

@@ -3,6 +3,7 @@
 mod access;
 mod faults;
 mod newer;
+mod question;
 mod replicas;
 mod serving;
 mod sessions;
@@ -19,7 +20,8 @@ use crate::support::servers::clickhouse::Clickhouse;
 use crate::support::servers::{PASSWORD, USER};
 use crate::support::truth::{State, check};
 
-pub(crate) const STATES: &[&[State]] = &[access::STATES, newer::STATES, replicas::STATES, serving::STATES, tls::STATES];
+pub(crate) const STATES: &[&[State]] =
+    &[access::STATES, newer::STATES, question::STATES, replicas::STATES, serving::STATES, tls::STATES];
 
 /// How long something that is under way may take on a busy machine.
 const SOON: Duration = Duration::from_secs(20);

@@ -4,6 +4,7 @@ mod answers;
 mod bodies;
 mod faults;
 mod login;
+mod question;
 mod redirects;
 mod sessions;
 mod tls;
@@ -19,7 +20,7 @@ use crate::support::tls::Ca;
 use crate::support::truth::{State, check};
 
 pub(crate) const STATES: &[&[State]] =
-    &[answers::STATES, bodies::STATES, login::STATES, redirects::STATES, sessions::STATES, tls::STATES];
+    &[answers::STATES, bodies::STATES, login::STATES, question::STATES, redirects::STATES, sessions::STATES, tls::STATES];
 
 /// A catalog entry for a page, with more keys.
 fn entry(addr: SocketAddr, path: &str, keys: Json) -> Json {

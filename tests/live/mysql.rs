@@ -3,7 +3,9 @@
 mod access;
 mod faults;
 mod oracle;
+mod question;
 mod replication;
+mod roundtrip;
 mod serving;
 mod sessions;
 mod tls;
@@ -19,8 +21,16 @@ use crate::support::servers::mysql::{DATABASE, Mysql};
 use crate::support::servers::{PASSWORD, USER};
 use crate::support::truth::{State, check};
 
-pub(crate) const STATES: &[&[State]] =
-    &[access::STATES, oracle::STATES, replication::STATES, serving::STATES, sessions::STATES, tls::STATES];
+pub(crate) const STATES: &[&[State]] = &[
+    access::STATES,
+    oracle::STATES,
+    question::STATES,
+    replication::STATES,
+    roundtrip::STATES,
+    serving::STATES,
+    sessions::STATES,
+    tls::STATES,
+];
 
 /// How long something that is under way may take on a busy machine.
 const SOON: Duration = Duration::from_secs(20);

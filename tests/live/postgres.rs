@@ -2,7 +2,9 @@
 
 mod access;
 mod faults;
+mod question;
 mod replication;
+mod roundtrip;
 mod serving;
 mod sessions;
 mod tls;
@@ -18,7 +20,8 @@ use crate::support::servers::postgres::{DATABASE, Postgres};
 use crate::support::servers::{PASSWORD, USER};
 use crate::support::truth::{State, check};
 
-pub(crate) const STATES: &[&[State]] = &[access::STATES, replication::STATES, serving::STATES, sessions::STATES, tls::STATES];
+pub(crate) const STATES: &[&[State]] =
+    &[access::STATES, question::STATES, replication::STATES, roundtrip::STATES, serving::STATES, sessions::STATES, tls::STATES];
 
 /// How long something that is under way may take on a busy machine.
 const SOON: Duration = Duration::from_secs(20);

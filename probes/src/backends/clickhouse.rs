@@ -23,8 +23,9 @@ use crate::{
     backend::{Backend, ConfigError},
     duration::Span,
     failure::{Failure, FailureKind},
-    finding::Finding,
+    finding::{Finding, Value},
     manual::{CodeRow, FactRow, FindingRow, LevelRow, Manual},
+    question::{Answer, Question},
     run::{Phase, Run},
     secret::Secret,
     tls::TlsConfig,
@@ -50,6 +51,8 @@ pub struct ClickhouseConfig {
     password: Option<Secret>,
     /// Files and names for TLS; needs `https://`.
     tls: Option<TlsConfig>,
+    /// Own question in the place of `SELECT 1`: a single statement that only reads, without `FORMAT`.
+    query: Option<String>,
     /// What must be true of the server; without it Probity does not guess.
     #[serde(default)]
     expect: ClickhouseExpect,
@@ -66,6 +69,11 @@ pub struct ClickhouseExpect {
     writable: bool,
     /// Reads must be fresh: a replica that is ten times `degraded.replica_delay` behind is unhealthy.
     fresh_reads: bool,
+    /// What the answer to `query` must have in the first column of its first row.
+    value: Option<Value>,
+    /// How many rows the answer to `query` must have.
+    #[schemars(range(max = 1_000_000))]
+    rows: Option<u64>,
 }
 
 /// Limits above which a ClickHouse server is degraded.
@@ -99,6 +107,7 @@ pub struct Clickhouse {
     target: Target,
     credentials: Credentials,
     database: Option<String>,
+    question: Option<Question>,
     expect: ClickhouseExpect,
     degraded: ClickhouseDegraded,
     /// The user's profile allows no change of settings; it will not the next time either.
@@ -135,7 +144,7 @@ degraded = { disk = 0.9 }
     const LATENCY: Duration = Duration::from_secs(1);
 
     fn build(config: ClickhouseConfig) -> Result<Self, ConfigError> {
-        let ClickhouseConfig { url, username, password, tls, expect, degraded } = config;
+        let ClickhouseConfig { url, username, password, tls, query, mut expect, degraded } = config;
         if matches!(url.scheme(), "clickhouse" | "clickhouses" | "tcp") {
             let message = "the native protocol is not spoken here: use `http://` with port 8123, or `https://` with port 8443";
             return Err(ConfigError::new("url", message));
@@ -152,7 +161,9 @@ degraded = { disk = 0.9 }
         target.alpn = ALPN;
         let database = url.parameters().last().map(|(_, database)| database);
         let credentials = url.credentials(username, password)?;
-        Ok(Self { url: explicit, target, credentials, database, expect, degraded, fixed_settings: AtomicBool::new(false) })
+        let question = Question::of(query, expect.value.take(), expect.rows)?;
+        let fixed_settings = AtomicBool::new(false);
+        Ok(Self { url: explicit, target, credentials, database, question, expect, degraded, fixed_settings })
     }
 
     fn target(&self) -> &Target {
@@ -180,6 +191,11 @@ degraded = { disk = 0.9 }
     }
 
     async fn ask(&self, session: &mut ClickhouseSession, run: &mut Run) -> Result<(), Failure> {
+        if let Some(question) = &self.question {
+            let answer = session.put(question, self.fixed_settings.load(Ordering::Relaxed), run).await?;
+            question.judge(&answer, run);
+            return Ok(());
+        }
         let reply = session.get("SELECT 1", run).await?;
         match &*reply.body {
             b"1\n" => Ok(()),
@@ -454,9 +470,29 @@ impl ClickhouseSession {
 
     /// The answer to a question; an exception is a failure, whatever the status of the answer.
     async fn get(&mut self, query: &str, run: &mut Run) -> Result<Reply, Failure> {
+        self.get_with("", query, run).await
+    }
+
+    async fn get_with(&mut self, parameters: &str, query: &str, run: &mut Run) -> Result<Reply, Failure> {
         let query = form_urlencoded::byte_serialize(query.as_bytes()).collect::<String>();
-        let reply = self.page(&format!("/?{}&query={query}", self.parameters), run).await?;
+        let reply = self.page(&format!("/?{}{parameters}&query={query}", self.parameters), run).await?;
         refusal(&reply).map_or(Ok(reply), Err)
+    }
+
+    /// Puts an own question. Where it may be told so, the server ends the answer behind the block that has enough rows.
+    async fn put(&mut self, question: &Question, fixed_settings: bool, run: &mut Run) -> Result<Answer, Failure> {
+        let enough = question.enough_rows();
+        let limits = if fixed_settings { String::new() } else { format!("&max_result_rows={enough}&result_overflow_mode=break") };
+        let reply = self.get_with(&format!("&default_format=JSONCompact{limits}"), question.text(), run).await?;
+        let table: Table = serde_json::from_str(&String::from_utf8_lossy(&reply.body)).map_err(|_| {
+            Failure::new(FailureKind::Config, "the answer to the own question is not a table in the format that was asked for")
+                .with_code("not_json")
+                .with_remedy("Leave `FORMAT` out of `query`, and let it ask for rows.")
+        })?;
+        let value = table.data.into_iter().next().and_then(|row| row.into_iter().next());
+        let value = value.filter(|value| !value.is_null());
+        let value = value.map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+        Ok(Answer { value, rows: table.rows.min(enough) })
     }
 
     /// The rows of a question that may be refused.
@@ -486,6 +522,13 @@ impl ClickhouseSession {
         let pair = |row: Row| <[String; 2]>::try_from(row.0).ok().map(|[name, value]| (name, value));
         Ok(self.rows(name, query, run).await?.map(|rows| rows.into_iter().filter_map(pair).collect()))
     }
+}
+
+/// An answer in the format `JSONCompact`.
+#[derive(Deserialize)]
+struct Table {
+    data: Vec<Vec<serde_json::Value>>,
+    rows: u64,
 }
 
 /// One row of an answer.
@@ -550,6 +593,7 @@ static MANUAL: Manual = Manual {
         LevelRow { level: "connect", question: "TCP, and TLS with `https://`", privilege: "–" },
         LevelRow { level: "handshake", question: "`/ping`, then `SELECT version(), timezone()`", privilege: "a log-in" },
         LevelRow { level: "query", question: "`SELECT 1`", privilege: "the same" },
+        LevelRow { level: "query", question: "or the own question (`query`), of whose answer, of at most 1 MiB, the first row is kept; its limits of rows and time hold where the user's profile allows settings", privilege: "`SELECT` on what it reads" },
         LevelRow { level: "deep", question: "metrics, events, parts, replicas and `/replicas_status`, mutations, disks", privilege: "`SELECT` on system.metrics, events, asynchronous_metrics, merge_tree_settings, macros, replicas, mutations, disks, where the server grants it to nobody by itself" },
     ],
     facts: &[
@@ -587,6 +631,13 @@ static MANUAL: Manual = Manual {
         CodeRow { code: "195", kind: FailureKind::Auth, message: "the server does not let the user in from here", remedy: "Add this machine to the user's networks." },
         CodeRow { code: "516", kind: FailureKind::Auth, message: "the server rejected the user name or password", remedy: "" },
         CodeRow { code: "497", kind: FailureKind::Permission, message: "the user may not do this", remedy: "Grant `SELECT` on what the reference page lists." },
+        CodeRow { code: "497 in query", kind: FailureKind::Permission, message: "the user may not do what the own question asks for", remedy: "Grant `SELECT` on what it reads." },
+        CodeRow { code: "164 in query", kind: FailureKind::Config, message: "the own question writes or changes a setting, and was refused", remedy: "Correct `query`: it may only read." },
+        CodeRow { code: "60 in query", kind: FailureKind::Config, message: "the table of the own question does not exist", remedy: "Correct `query`." },
+        CodeRow { code: "47 in query", kind: FailureKind::Config, message: "a column of the own question does not exist", remedy: "Correct `query`." },
+        CodeRow { code: "46 in query", kind: FailureKind::Config, message: "a function of the own question does not exist", remedy: "Correct `query`." },
+        CodeRow { code: "62 in query", kind: FailureKind::Config, message: "the own question is not understood, or is not a single statement", remedy: "Correct `query`." },
+        CodeRow { code: "body_too_large in query", kind: FailureKind::Protocol, message: "the answer to the own question is longer than 1 MiB", remedy: "Let `query` ask for less, such as by LIMIT." },
         CodeRow { code: "291", kind: FailureKind::Permission, message: "the user may not use this database", remedy: "Add the database to the user's." },
         CodeRow { code: "164", kind: FailureKind::Permission, message: "the user's profile does not allow this", remedy: "" },
         CodeRow { code: "452", kind: FailureKind::Permission, message: "the user's profile does not allow a setting to be changed", remedy: "" },
@@ -628,6 +679,7 @@ static MANUAL: Manual = Manual {
         CodeRow { code: "HTTP*", kind: FailureKind::Protocol, message: "the peer speaks HTTP, but does not answer like ClickHouse", remedy: "" },
     ],
     unsupported: &[
+        "Round trips.",
         "The native protocol (ports 9000 and 9440), several hosts in one URL: give each replica an entry of its own.",
         "Log-ins by token, Kerberos and client certificate alone; a certificate beside a password is sent.",
         "The disks of servers before 20.1, which have no table of them.",

@@ -21,8 +21,9 @@ use crate::{
     address::{Address, Credentials},
     backend::{Backend, ConfigError},
     failure::{Failure, FailureKind},
-    finding::{Finding, Severity},
+    finding::{Finding, Severity, Value},
     manual::{CodeRow, FactRow, FindingRow, LevelRow, Manual},
+    question::{Answer, Question},
     run::Run,
     secret::Secret,
     tls::TlsConfig,
@@ -64,6 +65,8 @@ pub struct HttpConfig {
     body_schema: Option<BodySchema>,
     /// Files and names for TLS; needs `https://`.
     tls: Option<TlsConfig>,
+    /// Own question: a JSON pointer (RFC 6901) into the body, such as `/queue/0/state`; `#` is the whole body.
+    query: Option<String>,
     /// What the answer must be like.
     #[serde(default)]
     expect: HttpExpect,
@@ -110,6 +113,11 @@ pub struct HttpExpect {
     not_regex: Option<String>,
     /// Values in a JSON body, by JSON pointer (RFC 6901): `{ "/status" = "UP" }`.
     json: BTreeMap<String, serde_json::Value>,
+    /// The value that `query` must lead to.
+    value: Option<Value>,
+    /// How many values `query` must lead to: as many as an array has, 1 for anything else, 0 for nothing.
+    #[schemars(range(max = 1_000_000))]
+    rows: Option<u64>,
 }
 
 /// A status code, or a range of them.
@@ -153,6 +161,7 @@ pub struct Http {
     follow: u8,
     statuses: Vec<StatusRange>,
     assertions: Assertions,
+    question: Option<Question>,
 }
 
 enum Login {
@@ -191,7 +200,8 @@ expect = { status = ["200-399"] }
     const LATENCY: Duration = Duration::from_secs(1);
 
     fn build(config: HttpConfig) -> Result<Self, ConfigError> {
-        let HttpConfig { url, method, headers, body, username, password, token, follow, body_schema, tls, expect } = config;
+        let HttpConfig { url, method, headers, body, username, password, token, follow, body_schema, tls, query, mut expect } =
+            config;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(ConfigError::new("url", crate::address::unknown("URL scheme", url.scheme(), &["http", "https"])));
         }
@@ -220,13 +230,17 @@ expect = { status = ["200-399"] }
             .map(|(name, value)| Ok((header_name("headers", &name)?, value)))
             .collect::<Result<_, ConfigError>>()?;
         let statuses = if expect.status.is_empty() { vec![StatusRange(200, 299)] } else { expect.status.clone() };
+        let question = Question::of(query, expect.value.take(), expect.rows)?;
+        if question.as_ref().is_some_and(|question| !is_pointer(pointer(question))) {
+            return Err(ConfigError::new("query", "not a JSON pointer: it begins with `/`, or is `#` for the whole body"));
+        }
         let assertions = Assertions::build(expect, body_schema)?;
-        if method == Method::HEAD && assertions.want_body() {
+        if method == Method::HEAD && (assertions.want_body() || question.is_some()) {
             return Err(ConfigError::new("method", "the answer to HEAD has no body to hold expectations against"));
         }
         let url = url.url().clone();
         let body = body.map(Bytes::from).unwrap_or_default();
-        Ok(Self { url, target, method, headers, body, login, follow, statuses, assertions })
+        Ok(Self { url, target, method, headers, body, login, follow, statuses, assertions, question })
     }
 
     fn target(&self) -> &Target {
@@ -276,6 +290,9 @@ expect = { status = ["200-399"] }
             };
         }
         self.assertions.judge(&reply, run);
+        if let Some(question) = &self.question {
+            question.judge(&answer(question, &reply.body)?, run);
+        }
         Ok(())
     }
 
@@ -372,6 +389,32 @@ fn version(version: Version) -> &'static str {
     }
 }
 
+/// The pointer of a question; RFC 6901 (6) marks one with `#` where an empty text would not be seen.
+fn pointer(question: &Question) -> &str {
+    question.text().strip_prefix('#').unwrap_or(question.text())
+}
+
+fn is_pointer(text: &str) -> bool {
+    text.is_empty() || text.starts_with('/')
+}
+
+/// What a pointer leads to. Lists and tables are told as JSON.
+fn answer(question: &Question, body: &[u8]) -> Result<Answer, Failure> {
+    let document: serde_json::Value = serde_json::from_slice(body).map_err(|_| {
+        Failure::new(FailureKind::Protocol, "the body is not JSON, so that `query` leads nowhere")
+            .with_code("not_json")
+            .with_remedy("Fetch the page: an error or maintenance page may answer in its place.")
+    })?;
+    Ok(document.pointer(pointer(question)).map_or_else(Answer::default, |found| Answer {
+        value: match found {
+            serde_json::Value::Null => None,
+            serde_json::Value::String(text) => Some(text.clone()),
+            other => Some(other.to_string()),
+        },
+        rows: found.as_array().map_or(1, |list| list.len() as u64),
+    }))
+}
+
 impl Assertions {
     fn build(expect: HttpExpect, schema: Option<BodySchema>) -> Result<Self, ConfigError> {
         let compile = |key: &'static str, pattern: Option<String>| {
@@ -385,7 +428,7 @@ impl Assertions {
             .into_iter()
             .map(|(name, value)| Ok((header_name("expect.headers", &name)?, value)))
             .collect::<Result<_, ConfigError>>()?;
-        if let Some(pointer) = expect.json.keys().find(|pointer| !pointer.is_empty() && !pointer.starts_with('/')) {
+        if let Some(pointer) = expect.json.keys().find(|pointer| !is_pointer(pointer)) {
             return Err(ConfigError::new("expect.json", format!("`{pointer}` is not a JSON pointer: write `/{pointer}`")));
         }
         Ok(Self {
@@ -475,6 +518,7 @@ static MANUAL: Manual = Manual {
         LevelRow { level: "connect", question: "TCP, and TLS with `https://`", privilege: "–" },
         LevelRow { level: "handshake", question: "TLS and the choice of the version (ALPN)", privilege: "–" },
         LevelRow { level: "query", question: "the request; status, headers and body are judged", privilege: "what the endpoint asks for" },
+        LevelRow { level: "query", question: "with an own question (`query`): the same request, and what the pointer leads to in its JSON body", privilege: "the same" },
         LevelRow { level: "deep", question: "the certificates, when a connection is made", privilege: "–" },
     ],
     facts: &[
@@ -509,7 +553,7 @@ static MANUAL: Manual = Manual {
         CodeRow { code: "2*", kind: FailureKind::Query, message: "the status is not among the expected ones", remedy: "Correct `expect.status`, or look at the service." },
         CodeRow { code: "1*", kind: FailureKind::Protocol, message: "the server answered with an interim status only", remedy: "" },
     ],
-    unsupported: &["HTTP/3, forward proxies, unix sockets.", "OAuth2 client credentials, cookie log-ins, AWS signatures."],
+    unsupported: &["Round trips.", "HTTP/3, forward proxies, unix sockets.", "OAuth2 client credentials, cookie log-ins, AWS signatures."],
 };
 
 #[cfg(test)]

@@ -14,10 +14,12 @@ use serde::{Deserialize, Serialize};
 use crate::{
     address::{Address, Credentials, checked},
     backend::{Backend, ConfigError},
+    canary::Canary,
     duration::Span,
     failure::{Failure, FailureKind},
-    finding::Finding,
+    finding::{self, Finding},
     manual::{CodeRow, FactRow, FindingRow, LevelRow, Manual},
+    question::{Answer, Question},
     run::{Phase, Run},
     secret::Secret,
     tls::TlsConfig,
@@ -41,6 +43,8 @@ pub struct MysqlConfig {
     password: Option<Secret>,
     /// Switches TLS on, with its files and names. The server is always verified.
     tls: Option<TlsConfig>,
+    /// Own question in the place of `SELECT 1`: a single statement, put in a read-only transaction that is rolled back.
+    query: Option<String>,
     /// What must be true of the server; without it Probity does not guess.
     #[serde(default)]
     expect: MysqlExpect,
@@ -63,6 +67,11 @@ pub struct MysqlExpect {
     /// Nodes that a Galera cluster must have, as this one knows them.
     #[schemars(range(min = 1))]
     min_nodes: Option<i64>,
+    /// What the answer to `query` must have in the first column of its first row.
+    value: Option<finding::Value>,
+    /// How many rows the answer to `query` must have.
+    #[schemars(range(max = 1_000_000))]
+    rows: Option<u64>,
 }
 
 /// A role in replication.
@@ -100,6 +109,7 @@ pub struct Mysql {
     target: Target,
     credentials: Credentials,
     database: Option<String>,
+    question: Option<Question>,
     expect: MysqlExpect,
     degraded: MysqlDegraded,
 }
@@ -123,10 +133,11 @@ degraded = { connections = 0.85 }
     const MANUAL: &'static Manual = &MANUAL;
     const SPEAKS: Protocol = Protocol::MySql;
     const COUNTS_INTERRUPTIONS: bool = true;
+    const ROUNDTRIP: bool = true;
     const LATENCY: Duration = Duration::from_millis(500);
 
     fn build(config: MysqlConfig) -> Result<Self, ConfigError> {
-        let MysqlConfig { url, username, password, tls, expect, degraded } = config;
+        let MysqlConfig { url, username, password, tls, query, mut expect, degraded } = config;
         url.expect(&["mysql", "mariadb"], &["ssl-mode"]).map_err(ConfigError::at("url"))?;
         let mode = url.parameters().last().map(|(_, mode)| mode.to_uppercase().replace('-', "_"));
         let tls = match mode.as_deref() {
@@ -151,7 +162,8 @@ degraded = { connections = 0.85 }
             None => Target::plain(endpoint),
         };
         let credentials = url.credentials(username, password)?;
-        Ok(Self { target, credentials, database: url.path(), expect, degraded })
+        let question = Question::of(query, expect.value.take(), expect.rows)?;
+        Ok(Self { target, credentials, database: url.path(), question, expect, degraded })
     }
 
     fn target(&self) -> &Target {
@@ -198,12 +210,21 @@ degraded = { connections = 0.85 }
             let conn = library.await.map_err(|error| failure(&error, Some(&link)))?;
             let mut session = MysqlSession { conn, link, mariadb: greeting.is_mariadb() };
             session.limit(limit).await?;
+            if self.question.is_some() {
+                // What creates and drops ends the transaction that it is in, and so would not be refused by it.
+                session.rows("SET SESSION TRANSACTION READ ONLY").await?;
+            }
             Ok::<_, Failure>(session)
         });
         login.await
     }
 
-    async fn ask(&self, session: &mut MysqlSession, _: &mut Run) -> Result<(), Failure> {
+    async fn ask(&self, session: &mut MysqlSession, run: &mut Run) -> Result<(), Failure> {
+        if let Some(question) = &self.question {
+            let answer = session.put(question, run.server_limit_now()).await?;
+            question.judge(&answer, run);
+            return Ok(());
+        }
         match session.rows("SELECT 1 AS one").await?.first().and_then(|row| row.number("one")) {
             Some(1) => Ok(()),
             _ => Err(Failure::new(FailureKind::Protocol, "the answer to SELECT 1 is not 1")),
@@ -232,6 +253,13 @@ degraded = { connections = 0.85 }
         if let Some(channels) = run.optional("SHOW REPLICA STATUS", channels)? {
             self.judge_replication(&channels, run);
         }
+        Ok(())
+    }
+
+    async fn roundtrip(&self, session: &mut MysqlSession, run: &mut Run) -> Result<(), Failure> {
+        let canary = Canary::of(run);
+        let read = session.send(&canary).await?;
+        canary.judge(read.as_deref(), run);
         Ok(())
     }
 
@@ -368,17 +396,63 @@ impl Mysql {
 }
 
 impl MysqlSession {
-    /// Lets the server give up before we do. What does not know the limits, such as a proxy, is asked without.
+    /// Lets the server give up before we do.
     async fn limit(&mut self, limit: Duration) -> Result<(), Failure> {
-        let limit = if self.mariadb {
+        let limit = self.time_limit(limit);
+        self.set(&format!("lock_wait_timeout = 1, innodb_lock_wait_timeout = 1, {limit}")).await
+    }
+
+    fn time_limit(&self, limit: Duration) -> String {
+        if self.mariadb {
             format!("max_statement_time = {}", limit.as_secs_f64())
         } else {
             format!("max_execution_time = {}", limit.as_millis())
-        };
-        match self.rows(&format!("SET SESSION lock_wait_timeout = 1, {limit}")).await {
+        }
+    }
+
+    /// Sets limits. What does not know them, such as a proxy, is asked without.
+    async fn set(&mut self, limits: &str) -> Result<(), Failure> {
+        match self.rows(&format!("SET SESSION {limits}")).await {
             Err(Failure { code: Some(code), .. }) if ["1193", SYNTAX].contains(&code.as_str()) => Ok(()),
             other => other.map(drop),
         }
+    }
+
+    /// Puts an own question. The server sends no more rows than are needed, unless the question has a limit of its own.
+    async fn put(&mut self, question: &Question, limit: Duration) -> Result<Answer, Failure> {
+        let (enough, limit) = (question.enough_rows(), self.time_limit(limit));
+        self.set(&format!("sql_select_limit = {enough}, {limit}")).await?;
+        self.rows("START TRANSACTION READ ONLY").await?;
+        let answer = self.answer(question.text(), enough).await?;
+        self.rows("ROLLBACK").await?;
+        // `SHOW` minds it, too.
+        self.set("sql_select_limit = DEFAULT").await?;
+        Ok(answer)
+    }
+
+    async fn answer(&mut self, question: &str, enough: u64) -> Result<Answer, Failure> {
+        let link = &self.link;
+        let failure = |error: Error| failure(&error, Some(link));
+        let mut rows = self.conn.query_iter(question).await.map_err(failure)?;
+        let mut told = Answer::default();
+        while let Some(row) = rows.next().await.map_err(failure)? {
+            if let (0, Some(Value::Bytes(value))) = (told.rows, row.as_ref(0)) {
+                told.value = Some(String::from_utf8_lossy(value).into_owned());
+            }
+            told.rows = enough.min(told.rows + 1);
+        }
+        rows.drop_result().await.map_err(failure)?;
+        Ok(told)
+    }
+
+    /// Writes, reads and removes a canary in one transaction.
+    async fn send(&mut self, canary: &Canary) -> Result<Option<String>, Failure> {
+        self.rows("START TRANSACTION READ WRITE").await?;
+        self.rows(&format!("REPLACE INTO {}", canary.row())).await?;
+        let read = self.rows(&canary.read()).await?;
+        self.rows(&canary.remove()).await?;
+        self.rows("COMMIT").await?;
+        Ok(read.into_iter().next().and_then(|mut row| row.0.remove("nonce")))
     }
 
     /// The answer to the first question whose words the server knows.
@@ -468,7 +542,9 @@ static MANUAL: Manual = Manual {
         LevelRow { level: "connect", question: "as handshake: the server counts connections without a log-in as errors, and blocks hosts for them", privilege: "the same" },
         LevelRow { level: "handshake", question: "greeting, SSLRequest, log-in", privilege: "`CREATE USER probity … WITH MAX_USER_CONNECTIONS 3`, and nothing else" },
         LevelRow { level: "query", question: "`SELECT 1`", privilege: "the same" },
+        LevelRow { level: "query", question: "or the own question (`query`), in a read-only transaction: its first row, and as many more as `expect.rows` has to count", privilege: "`SELECT` on what it reads, and no other: administration, such as `SET GLOBAL` and `KILL`, is refused for lack of privilege only" },
         LevelRow { level: "deep", question: "system variables, `SHOW GLOBAL STATUS` of eight names, `SHOW REPLICA STATUS`", privilege: "`REPLICATION CLIENT`; MariaDB 10.5.9 and later: `REPLICA MONITOR`" },
+        LevelRow { level: "roundtrip", question: "a row of `probity.canary` is replaced, read and deleted in one transaction, which is in the binary log like any other; a replica that is not read-only takes it, too", privilege: "`CREATE DATABASE probity; CREATE TABLE probity.canary (id varchar(16) PRIMARY KEY, nonce varchar(16) NOT NULL) ENGINE = InnoDB; GRANT SELECT, INSERT, DELETE ON probity.canary TO probity`" },
     ],
     facts: &[
         FactRow { name: "version", metric: false, meaning: "Version of the server." },
@@ -512,12 +588,21 @@ static MANUAL: Manual = Manual {
         CodeRow { code: "1820", kind: FailureKind::Auth, message: "the password has expired", remedy: "Set a new one: ALTER USER … IDENTIFIED BY …." },
         CodeRow { code: "1862", kind: FailureKind::Auth, message: "the password has expired", remedy: "Set a new one: ALTER USER … IDENTIFIED BY …." },
         CodeRow { code: "4150", kind: FailureKind::Auth, message: "the account is blocked after too many wrong passwords", remedy: "Correct the password, then FLUSH PRIVILEGES; give the probe an account of its own." },
+        CodeRow { code: "1142 in query", kind: FailureKind::Permission, message: "the user may not do what the own question asks for", remedy: "Grant the probe's user `SELECT` on what it reads." },
+        CodeRow { code: "1064 in query", kind: FailureKind::Config, message: "the own question is not understood, or is not a single statement", remedy: "Correct `query`." },
+        CodeRow { code: "1792 in query", kind: FailureKind::Config, message: "the own question writes, and was refused", remedy: "Correct `query`: it may only read." },
+        CodeRow { code: "1290 in query", kind: FailureKind::Config, message: "the own question writes, and was refused", remedy: "Correct `query`: it may only read." },
+        CodeRow { code: "1142 in roundtrip", kind: FailureKind::Permission, message: "the user may not write to the table for round trips, or there is none", remedy: "GRANT SELECT, INSERT, DELETE ON probity.canary to the probe's user; the reference page shows how to create it." },
+        CodeRow { code: "1146 in roundtrip", kind: FailureKind::Config, message: "the table for round trips does not exist", remedy: "CREATE DATABASE probity; CREATE TABLE probity.canary (id varchar(16) PRIMARY KEY, nonce varchar(16) NOT NULL) ENGINE = InnoDB, with the grants of the reference page." },
         CodeRow { code: "1044", kind: FailureKind::Permission, message: "the user may not use this database", remedy: "Grant the user any right on it." },
         CodeRow { code: "1142", kind: FailureKind::Permission, message: "the user may not read this table", remedy: "" },
         CodeRow { code: "1143", kind: FailureKind::Permission, message: "the user may not read this column", remedy: "" },
         CodeRow { code: "1227", kind: FailureKind::Permission, message: "the user may not do this", remedy: "Grant `REPLICATION CLIENT`, or `REPLICA MONITOR` on MariaDB, to the probe's user." },
         CodeRow { code: "1370", kind: FailureKind::Permission, message: "the user may not execute this routine", remedy: "" },
         CodeRow { code: "1049", kind: FailureKind::Config, message: "the database does not exist", remedy: "Correct the path of the URL." },
+        CodeRow { code: "1046", kind: FailureKind::Config, message: "no database is chosen", remedy: "Name one in the path of the URL, or before the name of the table." },
+        CodeRow { code: "1054", kind: FailureKind::Config, message: "a column does not exist", remedy: "" },
+        CodeRow { code: "1305", kind: FailureKind::Config, message: "a function does not exist", remedy: "" },
         CodeRow { code: "1193", kind: FailureKind::Config, message: "the server does not know a variable: it is too old, or not MySQL", remedy: "" },
         CodeRow { code: "1064", kind: FailureKind::Config, message: "the server does not understand the statement", remedy: "" },
         CodeRow { code: "1146", kind: FailureKind::Config, message: "a table does not exist", remedy: "" },

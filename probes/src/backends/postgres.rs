@@ -1,7 +1,8 @@
 //! `PostgreSQL` and what speaks its protocol: `SELECT 1` on a warm session, one query for the rest.
 //!
 //! Everything goes by the simple protocol, which poolers understand, in read-only questions that need no
-//! privilege. Sessions end with Terminate, so that the server logs nothing.
+//! privilege. Sessions end with Terminate, so that the server logs nothing. An own question is put by a cursor:
+//! only a single `SELECT` can be one, and of its answer only the first row is sent.
 //! Protocol: <https://www.postgresql.org/docs/current/protocol.html>.
 
 use std::{
@@ -20,10 +21,12 @@ use tokio_postgres::{Client, NoTls, SimpleQueryMessage, config::SslMode};
 use crate::{
     address::{Address, Credentials, checked},
     backend::{Backend, ConfigError},
+    canary::Canary,
     duration::Span,
     failure::{Failure, FailureKind},
-    finding::Finding,
+    finding::{Finding, Value},
     manual::{CodeRow, FactRow, FindingRow, LevelRow, Manual},
+    question::{Answer, Question},
     run::{Phase, Run},
     secret::Secret,
     tls::TlsConfig,
@@ -42,6 +45,8 @@ pub struct PostgresConfig {
     password: Option<Secret>,
     /// Switches TLS on, with its files and names. The server is always verified.
     tls: Option<TlsConfig>,
+    /// Own question in the place of `SELECT 1`: a single `SELECT`, put in a read-only transaction that is rolled back.
+    query: Option<String>,
     /// What must be true of the server; without it Probity does not guess.
     #[serde(default)]
     expect: PostgresExpect,
@@ -63,6 +68,11 @@ pub struct PostgresExpect {
     /// Standbys that a primary must have connected.
     #[schemars(range(min = 1))]
     min_standbys: Option<i64>,
+    /// What the answer to `query` must have in the first column of its first row.
+    value: Option<Value>,
+    /// How many rows the answer to `query` must have.
+    #[schemars(range(max = 1_000_000))]
+    rows: Option<u64>,
 }
 
 /// A role in replication.
@@ -97,6 +107,7 @@ pub struct Postgres {
     target: Target,
     credentials: Credentials,
     database: Option<String>,
+    question: Option<Question>,
     expect: PostgresExpect,
     degraded: PostgresDegraded,
     /// A pooler in between refused start-up options; it will again.
@@ -120,10 +131,11 @@ degraded = { connections = 0.85 }
 "#;
     const MANUAL: &'static Manual = &MANUAL;
     const SPEAKS: Protocol = Protocol::Postgres;
+    const ROUNDTRIP: bool = true;
     const LATENCY: Duration = Duration::from_millis(500);
 
     fn build(config: PostgresConfig) -> Result<Self, ConfigError> {
-        let PostgresConfig { url, username, password, tls, expect, degraded } = config;
+        let PostgresConfig { url, username, password, tls, query, mut expect, degraded } = config;
         url.expect(&["postgres", "postgresql"], &["sslmode"]).map_err(ConfigError::at("url"))?;
         let mode = url.parameters().last().map(|(_, mode)| mode);
         let tls = match mode.as_deref() {
@@ -148,7 +160,9 @@ degraded = { connections = 0.85 }
             None => Target::plain(endpoint),
         };
         let credentials = url.credentials(username, password)?;
-        Ok(Self { target, credentials, database: url.path(), expect, degraded, pooled: AtomicBool::new(false) })
+        let question = Question::of(query, expect.value.take(), expect.rows)?;
+        let pooled = AtomicBool::new(false);
+        Ok(Self { target, credentials, database: url.path(), question, expect, degraded, pooled })
     }
 
     fn target(&self) -> &Target {
@@ -166,7 +180,12 @@ degraded = { connections = 0.85 }
         }
     }
 
-    async fn ask(&self, session: &mut PostgresSession, _: &mut Run) -> Result<(), Failure> {
+    async fn ask(&self, session: &mut PostgresSession, run: &mut Run) -> Result<(), Failure> {
+        if let Some(question) = &self.question {
+            let answer = session.put(question, run.server_limit_now()).await?;
+            question.judge(&answer, run);
+            return Ok(());
+        }
         match session.row("SELECT 1 AS one").await?.number("one") {
             Some(1) => Ok(()),
             _ => Err(Failure::new(FailureKind::Protocol, "the answer to SELECT 1 is not 1")),
@@ -195,6 +214,28 @@ degraded = { connections = 0.85 }
             run.finding(Finding::degraded("replication_slot_lost", slots));
         }
         Ok(())
+    }
+
+    /// A commit may wait for a standby for ever, and the server's own limits end with the statement: such a one is
+    /// cancelled, or every round trip would leave another behind.
+    async fn roundtrip(&self, session: &mut PostgresSession, run: &mut Run) -> Result<(), Failure> {
+        let canary = Canary::of(run);
+        match run.phase_within(Phase::Roundtrip, run.server_limit_now(), session.send(&canary)).await {
+            Ok(read) => {
+                canary.judge(read.as_deref(), run);
+                Ok(())
+            }
+            Err(mut failure) => {
+                if failure.kind == FailureKind::Timeout && failure.code.is_none() {
+                    "Look for a synchronous standby that commits wait for, and for locks.".clone_into(&mut failure.remedy);
+                    if let Ok(stream) = self.reach(run).await {
+                        // The server never answers to it.
+                        let _ = session.client.cancel_token().cancel_query_raw(stream, NoTls).await;
+                    }
+                }
+                Err(failure)
+            }
+        }
     }
 
     async fn close(&self, session: PostgresSession) {
@@ -247,11 +288,7 @@ impl Postgres {
             let limit = run.server_limit().as_millis();
             config.options(format!("-c statement_timeout={limit} -c lock_timeout={limit}"));
         }
-        let mut stream = run.dial(&self.target).await?;
-        if self.target.upgrade {
-            run.phase(Phase::Tls, request_tls(&mut stream)).await?;
-            stream = run.upgrade(stream, &self.target).await?;
-        }
+        let stream = self.reach(run).await?;
         let login = async { config.connect_raw(stream, NoTls).await.map_err(|error| failure(&error)) };
         let (client, connection) = run.phase(Phase::Auth, login).await?;
         if !options {
@@ -264,6 +301,15 @@ impl Postgres {
             }
         });
         Ok(PostgresSession { client, driver })
+    }
+
+    async fn reach(&self, run: &mut Run) -> Result<Stream, Failure> {
+        let mut stream = run.dial(&self.target).await?;
+        if self.target.upgrade {
+            run.phase(Phase::Tls, request_tls(&mut stream)).await?;
+            stream = run.upgrade(stream, &self.target).await?;
+        }
+        Ok(stream)
     }
 
     fn judge_role(&self, row: &Row, run: &mut Run) {
@@ -359,6 +405,42 @@ async fn request_tls(stream: &mut Stream) -> Result<(), Failure> {
 }
 
 impl PostgresSession {
+    /// Puts an own question. All of it is on its way before the first answer comes, so that it takes as long as any other.
+    async fn put(&self, question: &Question, limit: Duration) -> Result<Answer, Failure> {
+        let limit = limit.as_millis();
+        // A pooler may have kept the limits of the session from the server.
+        let open = format!("BEGIN READ ONLY; SET LOCAL statement_timeout = {limit}; SET LOCAL lock_timeout = {limit}");
+        // What is prepared is a single statement, says the server; what goes by the simple protocol need not be.
+        let declare = format!("DECLARE probity CURSOR FOR {}", question.text());
+        let fetch = match question.enough_rows() {
+            1 => "FETCH 1 FROM probity".to_owned(),
+            rows => format!("FETCH 1 FROM probity; MOVE FORWARD {} FROM probity", rows - 1),
+        };
+        let (begun, declared, fetched, ended) = futures_util::join!(
+            self.client.batch_execute(&open),
+            self.client.execute_typed(&declare, &[]),
+            self.client.simple_query(&fetch),
+            self.client.batch_execute("ROLLBACK"),
+        );
+        let answer = begun.and(declared).and(fetched).and_then(|answer| ended.map(|()| answer));
+        let mut told = Answer::default();
+        for message in answer.map_err(|error| failure(&error))? {
+            match message {
+                SimpleQueryMessage::Row(row) => told.value = row.try_get(0).ok().flatten().map(str::to_owned),
+                SimpleQueryMessage::CommandComplete(rows) => told.rows += rows,
+                _ => {}
+            }
+        }
+        Ok(told)
+    }
+
+    /// Writes, reads and removes a canary: statements that are sent together are one transaction.
+    async fn send(&self, canary: &Canary) -> Result<Option<String>, Failure> {
+        let (row, read, remove) = (canary.row(), canary.read(), canary.remove());
+        let query = format!("INSERT INTO {row} ON CONFLICT (id) DO UPDATE SET nonce = excluded.nonce; {read}; {remove}");
+        Ok(self.first(&query).await?.and_then(|mut row| row.0.remove("nonce")))
+    }
+
     /// The row of a deep question. What only speaks the protocol may not know what is asked for.
     async fn deep(&self, name: &'static str, query: &str, run: &mut Run) -> Result<Option<Row>, Failure> {
         match self.row(query).await {
@@ -372,8 +454,13 @@ impl PostgresSession {
 
     /// The only row of a query.
     async fn row(&self, query: &str) -> Result<Row, Failure> {
+        self.first(query).await?.ok_or_else(|| Failure::new(FailureKind::Protocol, "the answer has no row"))
+    }
+
+    /// The first row of a query.
+    async fn first(&self, query: &str) -> Result<Option<Row>, Failure> {
         let messages = self.client.simple_query(query).await.map_err(|error| failure(&error))?;
-        let row = messages.iter().find_map(|message| match message {
+        Ok(messages.iter().find_map(|message| match message {
             SimpleQueryMessage::Row(row) => Some(Row(row
                 .columns()
                 .iter()
@@ -381,8 +468,7 @@ impl PostgresSession {
                 .filter_map(|(at, column)| Some((column.name().to_owned(), row.get(at)?.to_owned())))
                 .collect())),
             _ => None,
-        });
-        row.ok_or_else(|| Failure::new(FailureKind::Protocol, "the answer has no row"))
+        }))
     }
 }
 
@@ -443,7 +529,9 @@ static MANUAL: Manual = Manual {
         LevelRow { level: "connect", question: "TCP; nothing is sent", privilege: "–" },
         LevelRow { level: "handshake", question: "SSLRequest, StartupMessage, login", privilege: "`LOGIN`, `CONNECT` on the database" },
         LevelRow { level: "query", question: "`SELECT 1`", privilege: "the same" },
+        LevelRow { level: "query", question: "or the own question (`query`), by a cursor in a read-only transaction: its first row, and as many more as `expect.rows` has to count", privilege: "`SELECT` on what it reads" },
         LevelRow { level: "deep", question: "recovery, read-only, connections, lag, standbys, slots", privilege: "`pg_monitor` for details of replication" },
+        LevelRow { level: "roundtrip", question: "a row of `probity.canary` is inserted, read and deleted in one transaction, which commits as the session has it (`synchronous_commit`)", privilege: "`CREATE SCHEMA probity; CREATE TABLE probity.canary (id text PRIMARY KEY, nonce text NOT NULL); GRANT USAGE ON SCHEMA probity TO probe; GRANT SELECT, INSERT, UPDATE, DELETE ON probity.canary TO probe`" },
     ],
     facts: &[
         FactRow { name: "version", metric: false, meaning: "Version of the server." },
@@ -478,6 +566,14 @@ static MANUAL: Manual = Manual {
         CodeRow { code: "42883", kind: FailureKind::Config, message: "a function does not exist: the server is too old, or not PostgreSQL", remedy: "" },
         CodeRow { code: "42601", kind: FailureKind::Config, message: "the query is not understood", remedy: "" },
         CodeRow { code: "42*", kind: FailureKind::Config, message: "the server does not know what the query names: it is too old, or not PostgreSQL", remedy: "" },
+        CodeRow { code: "42501 in query", kind: FailureKind::Permission, message: "the user may not read what the own question asks for", remedy: "Grant the probe's user `SELECT` on it." },
+        CodeRow { code: "42601 in query", kind: FailureKind::Config, message: "the own question is not understood, or is not a single SELECT", remedy: "Correct `query`." },
+        CodeRow { code: "42* in query", kind: FailureKind::Config, message: "the server does not know what the own question names", remedy: "Correct `query`." },
+        CodeRow { code: "0A000 in query", kind: FailureKind::Config, message: "the own question cannot be put: it writes, or is not a plain SELECT", remedy: "Correct `query`: it may only read." },
+        CodeRow { code: "25* in query", kind: FailureKind::Config, message: "the own question writes, and was refused", remedy: "Correct `query`: it may only read." },
+        CodeRow { code: "42P01 in roundtrip", kind: FailureKind::Config, message: "the table for round trips does not exist", remedy: "CREATE SCHEMA probity; CREATE TABLE probity.canary (id text PRIMARY KEY, nonce text NOT NULL), with the grants of the reference page." },
+        CodeRow { code: "42501 in roundtrip", kind: FailureKind::Permission, message: "the user may not write to the table for round trips", remedy: "GRANT USAGE ON SCHEMA probity, and SELECT, INSERT, UPDATE, DELETE ON probity.canary, to the probe's user." },
+        CodeRow { code: "42* in roundtrip", kind: FailureKind::Config, message: "the table for round trips is not as it should be", remedy: "DROP TABLE probity.canary; CREATE TABLE probity.canary (id text PRIMARY KEY, nonce text NOT NULL)." },
         CodeRow { code: "57P04", kind: FailureKind::Config, message: "the database was dropped", remedy: "" },
         CodeRow { code: "42501", kind: FailureKind::Permission, message: "the user may not do this", remedy: "Grant `pg_monitor` to the probe's user." },
         CodeRow { code: "53300", kind: FailureKind::Overload, message: "the server has no connection slots left", remedy: "Look for clients that leak connections, use a pooler, or raise `max_connections`." },
@@ -505,6 +601,7 @@ static MANUAL: Manual = Manual {
     unsupported: &[
         "Several hosts in one URL and `target_session_attrs`: give each server an entry of its own.",
         "Unix sockets, keyword DSNs, `sslnegotiation=direct`, channel binding.",
+        "Own questions that are no `SELECT`, such as `SHOW`, `EXPLAIN` and `CALL`.",
         "GSSAPI, SSPI, OAuth, IAM and Entra log-ins.",
     ],
 };

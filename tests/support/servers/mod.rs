@@ -31,6 +31,7 @@ const KNOWN: &[(&str, &[&str], &str)] = &[
     ("mqtt", &["mosquitto", "mosquitto_passwd"], "mosquitto"),
     ("mysql", &["mariadbd", "mariadb-install-db", "mariadb"], "mariadb-server"),
     ("nats", &["nats-server"], "nats-server"),
+    ("pgbouncer", &["pgbouncer", "postgres", "initdb"], "pgbouncer postgresql-15"),
     ("postgres", &["postgres", "initdb", "pg_basebackup"], "postgresql-15"),
     ("rabbitmq", &["rabbitmqctl", "epmd"], "rabbitmq-server"),
     ("redis", &["redis-server"], "redis-server"),

@@ -3,6 +3,7 @@
 //! The cluster is made once per test process and copied for each server. Root starts it as the user `postgres`,
 //! since Postgres refuses to run as root.
 
+mod pooler;
 mod template;
 
 use std::fs;
@@ -18,6 +19,8 @@ use super::super::process::Server;
 use super::super::tls::{Ca, Identity, Leaf};
 use super::super::{PATIENCE, eventually, free_port};
 use super::{PASSWORD, USER};
+
+pub(crate) use pooler::Pooler;
 
 /// The superuser, and the password that only the tests use.
 const SUPERUSER: &str = "postgres";
@@ -226,6 +229,25 @@ impl Postgres {
                     WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";
         let count = self.sql(free).parse().expect("a count is a number");
         self.hold_clients(count)
+    }
+
+    /// A transaction of the superuser that holds a table exclusively until the value is dropped.
+    #[track_caller]
+    pub(crate) fn locking(&self, table: &str) -> Held {
+        let config = self.config(SUPERUSER, SUPERUSER_PASSWORD);
+        let lock = format!("BEGIN; LOCK TABLE {table}");
+        let (ready, locked) = std::sync::mpsc::channel();
+        let thread = Background::spawn("held-lock", move || async move {
+            let opened = config.connect(NoTls).await;
+            let Ok((client, connection)) = opened else { return };
+            tokio::spawn(connection);
+            let _ = ready.send(client.batch_execute(&lock).await);
+            std::future::pending::<()>().await;
+        });
+        match locked.recv_timeout(PATIENCE) {
+            Ok(Ok(())) => Held { _thread: thread },
+            other => panic!("{table} cannot be locked: {other:?}"),
+        }
     }
 
     /// Ends the connections of [`USER`], as an administrator would (`57P01`).
