@@ -8,6 +8,7 @@ mod memcached;
 mod mqtt;
 mod mysql;
 mod nats;
+mod neo4j;
 mod postgres;
 mod rabbitmq;
 mod redis;
@@ -18,8 +19,8 @@ pub(crate) mod truth;
 use crate::support::truth::State;
 
 /// Every backend, in the order of the alphabet.
-pub(crate) const BACKENDS: [&str; 9] =
-    ["clickhouse", "http", "memcached", "mqtt", "mysql", "nats", "postgres", "rabbitmq", "redis"];
+pub(crate) const BACKENDS: [&str; 10] =
+    ["clickhouse", "http", "memcached", "mqtt", "mysql", "nats", "neo4j", "postgres", "rabbitmq", "redis"];
 
 /// Every state that is made and decided here: the rows of the truth table.
 pub(crate) fn states() -> Vec<State> {
@@ -30,6 +31,7 @@ pub(crate) fn states() -> Vec<State> {
         mqtt::STATES,
         mysql::STATES,
         nats::STATES,
+        neo4j::STATES,
         postgres::STATES,
         rabbitmq::STATES,
         redis::STATES,

@@ -16,6 +16,8 @@ pub mod mqtt;
 pub mod mysql;
 #[cfg(feature = "nats")]
 pub mod nats;
+#[cfg(feature = "neo4j")]
+pub mod neo4j;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(feature = "rabbitmq")]
@@ -42,6 +44,7 @@ pub(crate) const TABLE: &[Registration] = &[
     row!("mqtt", mqtt::Mqtt),
     row!("mysql", mysql::Mysql),
     row!("nats", nats::Nats),
+    row!("neo4j", neo4j::Neo4j),
     row!("postgres", postgres::Postgres),
     row!("rabbitmq", rabbitmq::Rabbitmq),
     row!("redis", redis::Redis),

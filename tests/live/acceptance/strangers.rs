@@ -29,7 +29,7 @@ pub(crate) enum Meeting {
 use Meeting::{Closed as C, Named as N, Same as O, Silent as S};
 
 /// Whose port it is, and what the protocol is called.
-pub(crate) const PEERS: [(&str, &str); 10] = [
+pub(crate) const PEERS: [(&str, &str); 11] = [
     ("clickhouse", "HTTP"),
     ("clickhouse, native port", "native protocol"),
     ("http", "HTTP"),
@@ -37,6 +37,8 @@ pub(crate) const PEERS: [(&str, &str); 10] = [
     ("mqtt", "MQTT"),
     ("mysql", "MySQL"),
     ("nats", "NATS"),
+    // To a client of HTTP it speaks that.
+    ("neo4j", "HTTP"),
     ("postgres", "PostgreSQL"),
     ("rabbitmq", "AMQP"),
     ("redis", "Redis"),
@@ -46,15 +48,16 @@ pub(crate) const PEERS: [(&str, &str); 10] = [
 ///
 /// MySQL and NATS greet, so that a probe of theirs says nothing before it has heard something.
 pub(crate) const MEETINGS: [[Meeting; PEERS.len()]; BACKENDS.len()] = [
-    [O, N, N, C, C, N, N, C, N, C],
-    [O, O, O, C, C, N, N, C, N, C],
-    [S, N, N, O, C, N, N, C, N, N],
-    [S, N, N, N, O, N, N, C, N, S],
-    [S, S, S, S, S, O, N, S, S, S],
-    [S, S, S, S, S, N, O, S, S, S],
-    [S, S, N, S, C, N, N, O, N, S],
-    [S, N, N, S, C, N, N, C, O, S],
-    [S, N, N, N, C, N, N, C, N, O],
+    [O, N, N, C, C, N, N, N, C, N, C],
+    [O, O, O, C, C, N, N, O, C, N, C],
+    [S, N, N, O, C, N, N, C, C, N, N],
+    [S, N, N, N, O, N, N, C, C, N, S],
+    [S, S, S, S, S, O, N, S, S, S, S],
+    [S, S, S, S, S, N, O, S, S, S, S],
+    [S, N, N, S, C, N, N, O, C, N, S],
+    [S, S, N, S, C, N, N, C, O, N, S],
+    [S, N, N, S, C, N, N, C, C, O, S],
+    [S, N, N, N, C, N, N, C, C, N, O],
 ];
 
 fn address(peer: &str) -> SocketAddr {
@@ -66,6 +69,7 @@ fn address(peer: &str) -> SocketAddr {
         "mqtt" => servers::mosquitto::shared().addr(),
         "mysql" => servers::mysql::shared().addr(),
         "nats" => servers::nats::shared().addr(),
+        "neo4j" => servers::neo4j::shared().addr(),
         "postgres" => servers::postgres::shared().addr(),
         "rabbitmq" => servers::rabbitmq::shared().addr(),
         _ => servers::redis::shared().addr(),
@@ -78,6 +82,7 @@ fn mistake(kind: &str, (peer, name): (&str, &str), meeting: Meeting) -> Option<S
     let proxy = FaultProxy::start(address(peer));
     let scheme = match kind {
         "clickhouse" => "http",
+        "neo4j" => "bolt",
         "rabbitmq" => "amqp",
         own => own,
     };

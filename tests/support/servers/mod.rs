@@ -9,6 +9,7 @@ pub(crate) mod memcached;
 pub(crate) mod mosquitto;
 pub(crate) mod mysql;
 pub(crate) mod nats;
+pub(crate) mod neo4j;
 pub(crate) mod nginx;
 pub(crate) mod postgres;
 pub(crate) mod rabbitmq;
@@ -38,15 +39,28 @@ const KNOWN: &[(&str, &[&str], &str)] = &[
     ("zookeeper", &["java", "zkServer.sh"], "zookeeper"),
 ];
 
+/// What Debian does not have.
+const FARM: &[&str] = &["neo4j"];
+
 /// Why the servers of a backend cannot be started here; `None` when they can.
 #[track_caller]
 pub(crate) fn missing(backend: &str) -> Option<String> {
+    if FARM.contains(&backend) {
+        return farm(backend).is_none().then(|| format!("{backend} was not fetched (make servers)"));
+    }
     let known = KNOWN.iter().find(|(name, ..)| *name == backend);
     let Some((_, programs, package)) = known else {
         panic!("there is no server for the backend {backend:?} in the tests");
     };
     let absent = programs.iter().find(|program| find(program).is_none())?;
     Some(format!("{absent} is not installed (Debian: apt-get install {package})"))
+}
+
+/// The folder of a server that `make servers` has fetched or built.
+pub(crate) fn farm(part: &str) -> Option<PathBuf> {
+    let told = std::env::var_os("PROBITY_SERVERS").map(PathBuf::from);
+    let folder = told.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/servers")).join(part);
+    folder.join(".built").is_file().then_some(folder)
 }
 
 /// The path of a program; panics, naming it, when it is not installed.
