@@ -20,6 +20,7 @@ servers: ## Fetch or build, once, the servers that Debian does not have
 
 test: ## Install what is missing, start what is needed, check everything
 	@tests/setup.sh test
+	@tests/farm/build.sh
 	$(MAKE) --no-print-directory lint variants rules unit
 
 lint: $(TOOLS)/bin/cargo-deny ## Format, clippy, licences and sources, documentation

@@ -220,7 +220,7 @@ impl Backend for Puppet {
     const LATENCY: Duration = Duration::from_millis(250);
 
     fn build((): ()) -> Result<Self, ConfigError> {
-        Ok(Self(Target::plain(Endpoint::Tcp { host: "localhost".into(), port: 1 })))
+        Ok(Self(Target::plain(vec![Endpoint::Tcp { host: "localhost".into(), port: 1 }])))
     }
 
     fn target(&self) -> &Target {

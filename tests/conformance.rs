@@ -1,6 +1,8 @@
 //! What is asked of every backend, for free: a new row of the registry is held against all of it.
 
+mod addresses;
 mod bad_peers;
+mod bolt;
 mod deadline;
 mod declared;
 mod names;

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what `make demo` or `make test` needs on Debian 12. With root or sudo it installs, without
 # either it says what is missing and leaves it at that: whoever needs it will say so.
-#   tests/setup.sh build|demo|test
+#   tests/setup.sh build|demo|servers|test
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -16,6 +16,8 @@ fi
 build="cc:gcc make:make"
 servers="clickhouse-server:clickhouse-server nginx:nginx-light memcached:memcached mosquitto:mosquitto mariadbd:mariadb-server \
     nats-server:nats-server postgres:postgresql-15 rabbitmqctl:rabbitmq-server redis-server:redis-server"
+# What the servers are made with that Debian does not have; Go is needed as well, newer than Debian's.
+farm="mvn:maven javac:openjdk-17-jdk-headless python3:python3-venv"
 case "${1:-build}" in
     build) needs="$build" ;;
     demo) needs="$build $servers" ;;

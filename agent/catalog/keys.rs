@@ -80,6 +80,8 @@ pub(crate) struct CommonKeys {
     pub(crate) fresh_every: Span,
     /// Whether a session is kept between runs.
     pub(crate) connection: ConnectionPolicy,
+    /// What several hosts in one URL mean to each other.
+    pub(crate) targets: Targets,
     /// Partial coverage is degraded.
     pub(crate) require_coverage: bool,
     /// How long first failures of the kinds that may have it stay `pending`.
@@ -103,12 +105,22 @@ impl Default for CommonKeys {
             roundtrip_interval: Span::seconds(60),
             fresh_every: Span::seconds(300),
             connection: ConnectionPolicy::default(),
+            targets: Targets::default(),
             require_coverage: false,
             startup_grace: Span::seconds(30),
             shared: true,
             degraded: DegradedKeys::default(),
         }
     }
+}
+
+/// What several hosts in one URL mean to each other.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Targets {
+    /// One of them is enough: the first that opens a session is asked, and whoever failed before it is a finding.
+    #[default]
+    Any,
 }
 
 /// Thresholds that every backend has.

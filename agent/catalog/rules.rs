@@ -158,7 +158,7 @@ pub(super) fn expected(schema: &Value) -> String {
     match sort(schema) {
         Sort::Text => match schema["format"].as_str() {
             Some("duration") => "a duration with its unit, such as \"10s\"".into(),
-            Some("uri") => "a URL in quotes".into(),
+            Some("url") => "a URL in quotes".into(),
             Some("socket-address") => "an address and a port, such as \"127.0.0.1:8686\"".into(),
             _ => "a text in quotes".into(),
         },

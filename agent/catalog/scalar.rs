@@ -48,7 +48,7 @@ impl Walk<'_> {
         }
         match schema["format"].as_str() {
             Some("duration") => self.duration(text, span, path),
-            Some("uri") => self.url(&expanded, span, schema, path),
+            Some("url") => self.url(&expanded, span, schema, path),
             Some("socket-address") => {
                 self.cleared.push(span.clone());
                 if text.parse::<std::net::SocketAddr>().is_ok() {

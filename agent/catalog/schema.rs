@@ -159,7 +159,7 @@ fn sort_words(schema: &Value) -> String {
     match rules::sort(schema) {
         Sort::Text => match schema["format"].as_str() {
             Some("duration") => "duration",
-            Some("uri") => "URL",
+            Some("url") => "URL",
             Some("socket-address") => "address and port",
             _ => "text",
         }

@@ -28,7 +28,6 @@ const WORDS: &[(Where, &str)] = &[
     (Where::Agent, "otlp"),
     (Where::Agent, "settle"),
     (Where::Dependency, "depends_on"),
-    (Where::Dependency, "targets"),
     (Where::Dependency, "on_probe_fault"),
     (Where::Dependency, "max_discovered"),
     (Where::Dependency, "auth_max_attempts"),
@@ -38,6 +37,19 @@ const WORDS: &[(Where, &str)] = &[
 /// Whether the word is one that a later version will know.
 pub(super) fn is_planned(place: Where, word: &str) -> bool {
     WORDS.contains(&(place, word))
+}
+
+/// Words for a key that a later version will know, and what can be written today.
+const VALUES: &[(&str, &str, &str)] = &[
+    ("targets", "first", "use `any`"),
+    ("targets", "all", "give each host an entry of its own"),
+    ("targets", "quorum", "give each host an entry of its own"),
+    ("targets", "each", "give each host an entry of its own"),
+];
+
+/// What to write instead of a word that a later version will know.
+pub(super) fn instead(key: &str, word: &str) -> Option<&'static str> {
+    VALUES.iter().find(|(of, planned, _)| (*of, *planned) == (key, word)).map(|(.., instead)| *instead)
 }
 
 /// The sentence for it.

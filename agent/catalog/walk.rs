@@ -226,6 +226,11 @@ impl<'a> Walk<'a> {
             self.cleared.push(item.span());
             return Some(Value::from(text).into());
         }
+        if let Some(instead) = unsupported::instead(path, &text) {
+            let title = format!("{path} = \"{text}\" is not supported by this version yet");
+            self.mistake(item.span(), title).label = instead.into();
+            return None;
+        }
         let expected = rules::expected(schema);
         let same = words.iter().copied().find(|word| word.eq_ignore_ascii_case(&text));
         let near = same.or_else(|| nearest(&text, words.iter().copied())).map(str::to_owned);

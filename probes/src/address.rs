@@ -4,7 +4,7 @@ use std::{fmt, path::PathBuf};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
-use url::Url;
+use url::{Position, Url};
 
 use crate::{backend::ConfigError, secret::Secret, tls::TlsConfig, wire::dial::Target};
 
@@ -32,12 +32,31 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// A URL whose password, if it has one, was moved into a [`Secret`].
+/// More addresses than these are not tried.
+const MOST_PLACES: usize = 16;
+
+/// Who logs in is said once.
+const SEVERAL_USERS: &str =
+    "a URL with a user behind its first host: user and password stand before it, and an `@` in them is written %40";
+
+/// What fits into the address of a socket (unix(7), `sun_path`).
+const LONGEST_SOCKET: usize = 107;
+
+/// A URL whose password, if it has one, was moved into a [`Secret`]. It may name several hosts: `scheme://a,b:1/path`.
 #[derive(Clone)]
 pub struct Address {
+    /// With the first host only.
     url: Url,
+    places: Vec<Place>,
     user: Option<String>,
     password: Option<Secret>,
+}
+
+/// A host and the port that was written behind it.
+#[derive(Clone, Debug)]
+struct Place {
+    host: String,
+    port: Option<u16>,
 }
 
 impl Address {
@@ -46,18 +65,21 @@ impl Address {
     /// # Errors
     /// What is wrong with it, as a sentence that does not repeat it.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let mut url = Url::parse(text).map_err(|error| format!("not a URL: {error}"))?;
+        let not_a_url = |error| format!("not a URL: {error}");
+        let Parts { bare, user_info, hosts } = Parts::of(text)?;
+        let url = Url::parse(&bare).map_err(not_a_url)?;
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err("not a URL: two slashes must stand between its scheme and its user".into());
+        }
+        // A host is needed to find the two, and a socket has none.
+        let login = Url::parse(&format!("any://{user_info}host")).map_err(not_a_url)?;
+        let places = hosts.iter().map(|host| Place::parse(url.scheme(), host)).collect::<Result<Vec<_>, _>>();
+        let places = places.map_err(not_a_url)?;
         let decode = |part: &str| percent_encoding::percent_decode_str(part).decode_utf8().map(std::borrow::Cow::into_owned);
         let not_utf8 = |_| "the user name or password is not percent-encoded UTF-8".to_owned();
-        let user = Some(url.username()).filter(|user| !user.is_empty()).map(decode).transpose().map_err(not_utf8)?;
-        let password = url.password().map(decode).transpose().map_err(not_utf8)?.map(Secret::value);
-        if url.set_password(None).is_err() && password.is_some() {
-            return Err("a URL with a password needs a host".into());
-        }
-        if url.set_username("").is_err() && user.is_some() {
-            return Err("a URL with a user name needs a host".into());
-        }
-        Ok(Self { url, user, password })
+        let user = Some(login.username()).filter(|user| !user.is_empty()).map(decode).transpose().map_err(not_utf8)?;
+        let password = login.password().map(decode).transpose().map_err(not_utf8)?.map(Secret::value);
+        Ok(Self { url, places, user, password })
     }
 
     /// The scheme, in lower case.
@@ -78,20 +100,33 @@ impl Address {
         self.password.as_ref()
     }
 
-    /// Host and port, with the backend's port where the URL names none.
+    /// Hosts and ports in their order, with the backend's port where the URL names none.
     ///
     /// # Errors
-    /// A sentence when the URL has no host.
-    pub fn endpoint(&self, default_port: u16) -> Result<Endpoint, String> {
-        let host = match self.url.host() {
-            Some(url::Host::Ipv6(address)) => address.to_string(),
-            Some(host) => host.to_string(),
-            None => String::new(),
-        };
-        if host.is_empty() {
+    /// A sentence when the URL has no host, or too many.
+    pub fn endpoints(&self, default_port: u16) -> Result<Vec<Endpoint>, String> {
+        if self.places.is_empty() || self.places.iter().any(|place| place.host.is_empty()) {
             return Err("the URL names no host".into());
         }
-        Ok(Endpoint::Tcp { host, port: self.url.port_or_known_default().unwrap_or(default_port) })
+        if self.places.iter().any(|place| place.host.contains('%')) {
+            return Err("a host has no `%` in it".into());
+        }
+        if self.places.len() > MOST_PLACES {
+            return Err(format!("the URL names more than {MOST_PLACES} hosts"));
+        }
+        let endpoint = |place: &Place| Endpoint::Tcp { host: place.host.clone(), port: place.port.unwrap_or(default_port) };
+        Ok(self.places.iter().map(endpoint).collect())
+    }
+
+    /// Refuses a list of hosts.
+    ///
+    /// # Errors
+    /// A sentence with the reason why each host needs an entry of its own.
+    pub fn one_host(&self, reason: &str) -> Result<(), String> {
+        if self.places.len() > 1 {
+            return Err(format!("the URL names several hosts: {reason}"));
+        }
+        Ok(())
     }
 
     /// The path without its leading slash, decoded; `None` when empty.
@@ -139,23 +174,118 @@ impl Address {
         Ok(Credentials { user: username.or_else(|| self.user.clone()), password: password.or_else(|| self.password.clone()) })
     }
 
+    /// Sockets of this machine instead of hosts, in their order.
+    ///
+    /// # Errors
+    /// A host beside them, a path that cannot be a socket's, or TLS, which is of no use there.
+    pub fn on_sockets(&self, paths: Vec<PathBuf>, tls: Option<&TlsConfig>) -> Result<Target, ConfigError> {
+        let wrong = |message: &str| Err(ConfigError::new("url", message));
+        if self.places.iter().any(|place| !["", "localhost"].contains(&place.host.as_str())) {
+            return wrong("the URL names a host and a socket; a socket alone has three slashes: `scheme:///path`");
+        }
+        if paths.iter().any(|path| !path.is_absolute()) {
+            return wrong("the path of a socket must begin with a slash");
+        }
+        if paths.iter().any(|path| path.as_os_str().len() > LONGEST_SOCKET) {
+            return Err(ConfigError::new("url", format!("the path of a socket has at most {LONGEST_SOCKET} bytes")));
+        }
+        if tls.is_some() {
+            return Err(ConfigError::new("tls", "`tls` is set, but a unix socket is plain text"));
+        }
+        Ok(Target::plain(paths.into_iter().map(Endpoint::Unix).collect()))
+    }
+
+    /// The path of the URL as that of a socket.
+    ///
+    /// # Errors
+    /// A sentence when there is none.
+    pub fn socket(&self) -> Result<PathBuf, String> {
+        self.path().map(|path| PathBuf::from("/").join(path)).ok_or_else(|| "the URL names no socket".into())
+    }
+
     /// Where it is and how TLS is done, for protocols whose scheme says whether they begin with TLS.
     ///
     /// # Errors
     /// No host, or TLS settings for a scheme without TLS.
     pub fn target(&self, default_port: u16, tls_scheme: bool, tls: Option<TlsConfig>) -> Result<Target, ConfigError> {
-        let endpoint = self.endpoint(default_port).map_err(ConfigError::at("url"))?;
+        let endpoints = self.endpoints(default_port).map_err(ConfigError::at("url"))?;
         match (tls_scheme, tls) {
-            (true, tls) => Ok(Target::tls(endpoint, checked(tls.unwrap_or_default())?)),
-            (false, None) => Ok(Target::plain(endpoint)),
+            (true, tls) => Ok(Target::tls(endpoints, checked(tls.unwrap_or_default())?)),
+            (false, None) => Ok(Target::plain(endpoints)),
             (false, Some(_)) => Err(ConfigError::new("tls", format!("`tls` is set, but `{}://` is plain text", self.scheme()))),
         }
     }
 
-    /// The URL as given, but for user name and password.
+    /// Where it is and how TLS is done, for protocols that begin in plain text and ask for TLS.
+    ///
+    /// # Errors
+    /// No host, or TLS settings that cannot be used.
+    pub fn upgraded_target(&self, default_port: u16, tls: Option<TlsConfig>) -> Result<Target, ConfigError> {
+        let endpoints = self.endpoints(default_port).map_err(ConfigError::at("url"))?;
+        match tls {
+            Some(tls) => Ok(Target::upgraded(endpoints, checked(tls)?)),
+            None => Ok(Target::plain(endpoints)),
+        }
+    }
+
+    /// The URL as given, but for user name and password, and with the first host only.
     #[must_use]
     pub fn url(&self) -> &Url {
         &self.url
+    }
+}
+
+impl Place {
+    fn parse(scheme: &str, text: &str) -> Result<Self, url::ParseError> {
+        let host = match Url::parse(&format!("{scheme}://{text}"))?.host() {
+            Some(url::Host::Ipv6(address)) => address.to_string(),
+            Some(host) => host.to_string(),
+            None => String::new(),
+        };
+        // A scheme with a port of its own would hide that one.
+        let port = Url::parse(&format!("any://{text}"))?.port();
+        Ok(Self { host, port })
+    }
+}
+
+/// A URL taken to pieces.
+struct Parts {
+    /// Without user and password, and with the first host only.
+    bare: String,
+    /// User and password with the `@` behind them, or nothing.
+    user_info: String,
+    hosts: Vec<String>,
+}
+
+impl Parts {
+    /// Each host may repeat the scheme, as lists of NATS servers do.
+    fn of(text: &str) -> Result<Self, String> {
+        let Some((scheme, rest)) = text.split_once("://") else {
+            return Ok(Self { bare: text.to_owned(), user_info: String::new(), hosts: Vec::new() });
+        };
+        let again = format!(",{scheme}:");
+        let (mut rest, mut repeated) = (rest.to_owned(), None);
+        let end = loop {
+            let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+            if !(rest[..end].ends_with(&again) && rest[end..].starts_with("//")) {
+                break end;
+            }
+            let comma = end - again.len();
+            rest.replace_range(comma + 1..end + 2, "");
+            repeated.get_or_insert(comma);
+        };
+        let (authority, behind) = rest.split_at(end);
+        let (user_info, hosts) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
+        let is_behind = repeated.is_some_and(|comma| comma < user_info.len());
+        if is_behind || user_info.split_once('@').is_some_and(|(_, more)| more.contains(',')) {
+            return Err(SEVERAL_USERS.into());
+        }
+        let hosts: Vec<_> = hosts.split(',').map(str::to_owned).collect();
+        if hosts.len() > 1 && hosts.iter().any(String::is_empty) {
+            return Err("a URL with an empty place in its list of hosts".into());
+        }
+        let bare = format!("{scheme}://{}{behind}", hosts.first().map_or("", String::as_str));
+        Ok(Self { bare, user_info: user_info.to_owned(), hosts })
     }
 }
 
@@ -204,13 +334,15 @@ impl fmt::Debug for Address {
     }
 }
 
-/// Scheme, host, port and path only: parameters may hold secrets.
+/// Scheme, hosts, ports and path only: parameters may hold secrets.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut bare = self.url.clone();
-        bare.set_query(None);
-        bare.set_fragment(None);
-        fmt::Display::fmt(&bare, f)
+        f.write_str(&self.url[..Position::AfterPort])?;
+        for Place { host, port } in self.places.iter().skip(1) {
+            let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+            write!(f, ",{host}{}", port.map(|port| format!(":{port}")).unwrap_or_default())?;
+        }
+        f.write_str(&self.url[Position::BeforePath..Position::AfterPath])
     }
 }
 
@@ -230,7 +362,7 @@ impl JsonSchema for Address {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "format": "uri" })
+        json_schema!({ "type": "string", "format": "url" })
     }
 }
 
@@ -238,13 +370,43 @@ impl JsonSchema for Address {
 mod tests {
     use super::*;
 
+    fn places(url: &str) -> Vec<String> {
+        let address = Address::parse(url).unwrap_or_else(|why| panic!("{url}: {why}"));
+        address.endpoints(7).expect("hosts").iter().map(Endpoint::to_string).collect()
+    }
+
+    #[test]
+    fn a_url_may_name_several_hosts() {
+        assert_eq!(places("postgres://u:p%2c@a:1,b,[::1]:2,127.0.0.1/x,y?z=,"), ["a:1", "b:7", "[::1]:2", "127.0.0.1:7"]);
+        assert_eq!(places("nats://a:1,nats://b:2"), ["a:1", "b:2"]);
+        assert_eq!(places("http://a:80,b"), ["a:80", "b:7"]);
+        let address = Address::parse("http://a/?next=b,http://c").expect("a URL");
+        assert_eq!(address.url().as_str(), "http://a/?next=b,http://c");
+        let address = Address::parse("nats://u:p@a:1,nats://[::1]:2,c/x?y").expect("a URL");
+        assert_eq!((address.to_string().as_str(), address.user()), ("nats://a:1,[::1]:2,c/x", Some("u")));
+        assert_eq!(Address::parse("http://:80").expect_err("no host"), "not a URL: empty host");
+        for (wrong, why) in [
+            ("nats://a,,b", "a URL with an empty place in its list of hosts"),
+            ("nats://a,", "a URL with an empty place in its list of hosts"),
+            ("nats://u:p@a,nats://v:q@b", SEVERAL_USERS),
+            ("nats://a,nats://v:q@b", SEVERAL_USERS),
+            ("nats://u:p@a,v:q@b", SEVERAL_USERS),
+            ("nats://a:1,b:x", "not a URL: invalid port number"),
+        ] {
+            assert_eq!(Address::parse(wrong).err().as_deref(), Some(why), "{wrong}");
+        }
+        let many = Address::parse(&format!("nats://{}", ["a"; 17].join(","))).expect("a URL");
+        assert_eq!(many.endpoints(1), Err("the URL names more than 16 hosts".into()));
+        assert_eq!(many.one_host("no"), Err("the URL names several hosts: no".into()));
+    }
+
     #[test]
     fn a_password_leaves_the_url() {
         let address = Address::parse("postgres://pro%62e:s%40cret@db:6432/orders?a=1").expect("a URL");
         assert_eq!(address.user(), Some("probe"));
         assert_eq!(*address.password().expect("one").read().expect("at hand"), "s@cret");
         assert_eq!(format!("{address} {address:?}"), "postgres://db:6432/orders postgres://db:6432/orders");
-        assert_eq!(address.endpoint(5432).expect("a host").to_string(), "db:6432");
+        assert_eq!(places("postgres://db:6432/orders"), ["db:6432"]);
         assert_eq!(address.path().as_deref(), Some("orders"));
     }
 

@@ -45,6 +45,7 @@ pub mod backend;
 pub mod backends;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 mod canary;
+pub mod candidates;
 pub mod duration;
 pub mod failure;
 pub mod finding;

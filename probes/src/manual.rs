@@ -90,6 +90,11 @@ pub const COMMON_FINDINGS: &[FindingRow] = &[
         remedy: "Check the host name and the resolver before something has to connect anew.",
     },
     FindingRow {
+        code: "address_failing",
+        meaning: "Of several addresses one before that in use could not be opened (observed: address and kind of failure): degraded.",
+        remedy: "Bring it back, or take it out of the URL: the next one in the list does its work.",
+    },
+    FindingRow {
         code: "certificate_expiring",
         meaning: "A certificate of the presented chain expires sooner than `degraded.certificate` (observed: days left): degraded.",
         remedy: "Renew the server's certificate.",
@@ -137,7 +142,7 @@ pub const COMMON_FACTS: &[FactRow] = &[
         metric: false,
         meaning: "Earliest expiry in the chain as presented, in seconds since 1970; exported as `probity_certificate_expiry_timestamp_seconds`.",
     },
-    FactRow { name: "remote_address", metric: false, meaning: "The address that was connected to." },
+    FactRow { name: "remote_address", metric: false, meaning: "The address that was connected to, or the path of the socket." },
     FactRow {
         name: "process_alive",
         metric: false,

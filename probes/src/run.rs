@@ -273,7 +273,12 @@ pub(crate) struct Progress {
 #[derive(Debug)]
 pub struct Run {
     started: Instant,
-    deadline: Instant,
+    /// Of what goes on now.
+    pub(crate) deadline: Instant,
+    /// Of the whole run.
+    pub(crate) end: Instant,
+    /// Which of several addresses is dialled.
+    pub(crate) candidate: usize,
     progress: Arc<Mutex<Progress>>,
     pub(crate) manual: &'static Manual,
     pub(crate) speaks: Protocol,
@@ -286,6 +291,8 @@ pub struct Run {
     pub(crate) stamps: Vec<Stamp>,
     pub(crate) connections: Vec<Connection>,
     pub(crate) single_use: bool,
+    /// The address that was opened last is well, but not the one that is looked for.
+    pub(crate) unwanted: bool,
     pub(crate) certificate_warning: Duration,
     pub(crate) canary: Arc<str>,
     pub(crate) depth: Depth,
@@ -297,6 +304,8 @@ impl Run {
         Self {
             started,
             deadline: started + timeout,
+            end: started + timeout,
+            candidate: 0,
             progress: Arc::default(),
             manual,
             speaks: Protocol::Other("its own protocol"),
@@ -307,6 +316,7 @@ impl Run {
             stamps: Vec::new(),
             connections: Vec::new(),
             single_use: false,
+            unwanted: false,
             certificate_warning: Duration::ZERO,
             canary: Arc::default(),
             depth: Depth::default(),
@@ -338,7 +348,7 @@ impl Run {
     /// A limit to hand to the server, a little below ours, so that it gives up first and says why.
     #[must_use]
     pub fn server_limit(&self) -> Duration {
-        let whole = self.deadline.duration_since(self.started);
+        let whole = self.end.duration_since(self.started);
         whole.saturating_sub((whole / 10).min(Duration::from_millis(200)))
     }
 
@@ -462,47 +472,6 @@ impl Run {
         Arc::clone(&self.seen().redactor)
     }
 
-    /// A connection that our own end gave up, or that ends before the peer said anything, means more than a lost one.
-    fn explain_loss(&self, phase: Phase, failure: &mut Failure) {
-        let tether = self.connections.last().map(|connection| &connection.tether);
-        if let Some(fault) = tether.and_then(|tether| tether.fault()) {
-            *failure = Failure { phase: Some(phase), ..fault };
-            return;
-        }
-        let silent = phase == Phase::Connect || tether.is_some_and(|tether| tether.is_silent());
-        let words = failure.server_message.take();
-        match phase {
-            Phase::Tls => {
-                *failure = Failure::new(FailureKind::Tls, "the server closed the connection during the TLS handshake")
-                    .with_code("closed")
-                    .with_remedy("The port may expect plain text, or the server may be full.");
-            }
-            Phase::Connect | Phase::Auth if silent && self.greets => {
-                *failure = Failure::new(FailureKind::Overload, "the server closed the connection before its greeting")
-                    .with_remedy("It may have reached its connection limit; otherwise read its log.");
-            }
-            // Where nobody logs in, the question comes first.
-            Phase::Connect | Phase::Auth | Phase::Query if silent => {
-                failure.message = "the server closed the connection without a word".into();
-                failure.remedy = "The port may expect TLS or another protocol, or the server refuses this machine.".into();
-            }
-            _ => {}
-        }
-        failure.phase = Some(phase);
-        failure.server_message = words;
-    }
-
-    /// A peer that never said a word may be waiting for one of another protocol.
-    fn explain_silence(&self, phase: Phase, failure: &mut Failure) {
-        let silent = self.connections.last().is_some_and(|connection| connection.tether.is_silent());
-        if silent && matches!(phase, Phase::Auth | Phase::Query) && failure.remedy == FailureKind::Timeout.remedy() {
-            failure.remedy =
-                "Not a byte came: the port may expect TLS or another protocol; otherwise the server hangs: look for \
-                              overload or a stopped process."
-                    .into();
-        }
-    }
-
     /// The first bytes that the peer of the last dial sent, or the first since its TLS was to begin, at most 64: for
     /// refusals that a library does not hand on.
     #[must_use]
@@ -558,7 +527,10 @@ impl Run {
 
     /// Notes that a question was refused: coverage is partial.
     pub fn missing(&mut self, question: impl Into<String>) {
-        self.notes.missing.push(question.into());
+        let question = question.into();
+        if !self.notes.missing.contains(&question) {
+            self.notes.missing.push(question);
+        }
     }
 
     /// The answer to a question that may be refused: a refusal lowers coverage, other failures stand.

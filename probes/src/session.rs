@@ -19,8 +19,9 @@ use tokio::{
 
 use crate::{
     backend::{Backend, ConnectionPolicy, Options, Probe},
+    candidates::{ADDRESS_FAILING, Candidates},
     failure::{Failure, FailureKind},
-    finding::{Facts, Finding, Severity},
+    finding::{Facts, Finding, Severity, Value},
     manual::{COMMON_FACTS, Manual},
     redact::Redactor,
     run::{Depth, Notes, Outcome, Phase, Run, SessionKind, Stamp, Status, overdue},
@@ -68,6 +69,8 @@ struct Session<S> {
     notes: Notes,
     stamps: Vec<Stamp>,
     connections: Vec<Connection>,
+    /// Which of several addresses it leads to.
+    candidate: usize,
 }
 
 /// What a question that is not asked in every run was answered with.
@@ -158,6 +161,10 @@ impl<S> Session<S> {
     fn is_lost(&self) -> bool {
         self.connections.iter().any(|connection| connection.watch.is_closed())
     }
+
+    fn leads_to(&self) -> Option<&Value> {
+        self.notes.facts.get("remote_address")
+    }
 }
 
 impl<B: Backend> Asker<B> {
@@ -171,7 +178,7 @@ impl<B: Backend> Asker<B> {
     /// A run from its first to its last step. Whatever it leaves in the slot may be used again.
     async fn go(&self, run: &mut Run, slot: &mut Slot<B::Session>) -> Result<Reached, Failure> {
         if self.options.depth == Depth::Connect && !B::COUNTS_INTERRUPTIONS {
-            self.backend_dial(run).await?;
+            self.dial(run).await?;
             return Ok(Reached { depth: Depth::Connect, reconnected: false });
         }
         let mut reconnected = false;
@@ -211,6 +218,7 @@ impl<B: Backend> Asker<B> {
         run.seen().session = Some(SessionKind::Warm);
         session.connections.iter().for_each(|connection| connection.tether.refill());
         run.connections.clone_from(&session.connections);
+        run.candidate = session.candidate;
         let depth = match self.converse(&mut session, run, slot).await {
             Ok(depth) => depth,
             Err(failure) if failure.kind == FailureKind::ConnectionLost || session.is_lost() => {
@@ -239,6 +247,9 @@ impl<B: Backend> Asker<B> {
             Ok(None) => slot.warm = Some(session),
             Ok(Some(fresh)) => {
                 slot.rejected = None;
+                if fresh.leads_to() != session.leads_to() {
+                    slot.deep = None;
+                }
                 slot.warm = Some(fresh);
                 slot.leaving.push(session.inner);
             }
@@ -254,9 +265,12 @@ impl<B: Backend> Asker<B> {
         Ok(Some(Reached { depth, reconnected: false }))
     }
 
-    /// Whether a fresh session must show that one can still be had.
+    /// Whether a fresh session must show that one can still be had, or whether an address that failed is well again.
     fn is_due(&self, session: &Session<B::Session>) -> bool {
-        session.opened.elapsed() >= self.options.fresh_every || session.stamps.iter().any(Stamp::changed)
+        let Options { fresh_every, deep_interval, .. } = self.options;
+        let fell_back = session.notes.findings.iter().any(|finding| finding.code == ADDRESS_FAILING);
+        let every = if fell_back { fresh_every.min(deep_interval) } else { fresh_every };
+        session.opened.elapsed() >= every || session.stamps.iter().any(Stamp::changed)
     }
 
     /// From nothing to a session.
@@ -264,25 +278,39 @@ impl<B: Backend> Asker<B> {
         run.seen().session = Some(SessionKind::Fresh);
         run.connections.clear();
         let before = std::mem::take(&mut run.notes);
-        let opened = match timeout_at(run.deadline(), self.backend.open(run)).await {
-            Ok(opened) => opened,
-            Err(late) => {
-                let phase = run.phase_now().unwrap_or(Phase::Auth);
-                run.settle::<_, Failure>(phase, Err(late))
+        let mut candidates = Candidates::of(self.backend.target(), run);
+        let opened = loop {
+            let opened = match timeout_at(run.deadline(), self.backend.open(run)).await {
+                Ok(opened) => opened,
+                Err(late) => {
+                    let phase = run.phase_now().unwrap_or(Phase::Auth);
+                    run.settle::<_, Failure>(phase, Err(late))
+                }
+            };
+            match opened {
+                Ok(inner) => {
+                    candidates.found(run);
+                    break Ok(inner);
+                }
+                Err(failure) => {
+                    // A backend that forgot to stamp its failure still gets the manual and the redaction.
+                    let failure = run.stamp(Phase::Auth, failure);
+                    let is_last_word = Self::rejects(&failure, run);
+                    if let Err(failure) = candidates.after(failure, run, is_last_word) {
+                        break Err(failure);
+                    }
+                }
             }
         };
         let notes = std::mem::replace(&mut run.notes, before);
         let stamps = std::mem::take(&mut run.stamps);
         slot.stamps.clone_from(&stamps);
+        let (connections, candidate) = (run.connections.clone(), run.candidate);
         match opened {
-            Ok(inner) => {
-                let connections = run.connections.clone();
-                Ok(Session { inner, opened: Instant::now(), notes, stamps, connections })
-            }
-            // A backend that forgot to stamp its failure still gets the manual and the redaction.
+            Ok(inner) => Ok(Session { inner, opened: Instant::now(), notes, stamps, connections, candidate }),
             Err(failure) => {
                 run.notes.add_facts(&notes.facts);
-                Err(run.stamp(Phase::Auth, failure))
+                Err(failure)
             }
         }
     }
@@ -343,15 +371,26 @@ impl<B: Backend> Asker<B> {
         Ok(Learned::new(notes))
     }
 
-    async fn backend_dial(&self, run: &mut Run) -> Result<(), Failure> {
-        run.dial(self.backend.target()).await.map(drop)
+    /// Dials the first address that accepts.
+    async fn dial(&self, run: &mut Run) -> Result<(), Failure> {
+        let target = self.backend.target();
+        let mut candidates = Candidates::of(target, run);
+        loop {
+            match run.dial(target).await {
+                Ok(_) => {
+                    candidates.found(run);
+                    return Ok(());
+                }
+                Err(failure) => candidates.after(failure, run, false)?,
+            }
+        }
     }
 
     /// After a rejection only the dial is tried, if at all, until the pause is over or a file has changed.
     async fn mind_rejection(&self, run: &mut Run, slot: &mut Slot<B::Session>) -> Result<(), Failure> {
         let Some((rejection, left)) = slot.paused() else { return Ok(()) };
         if !B::COUNTS_INTERRUPTIONS {
-            self.backend_dial(run).await?;
+            self.dial(run).await?;
         }
         run.fact("next_attempt_in_seconds", left.as_secs());
         Err(rejection)

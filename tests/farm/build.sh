@@ -1,7 +1,7 @@
 #!/bin/sh
 # Fetches or builds the servers that Debian does not have, at pinned versions, once, into one folder.
 #   tests/farm/build.sh [PART...]        into $PROBITY_SERVERS (target/servers unless set)
-# A part is built anew only when its own files here have changed. Each comes through the ordinary client of
+# A part is built anew when its own files here have changed. Each comes through the ordinary client of
 # its registry: Maven, the Go module proxy, PyPI. What is here is run by tests and never shipped.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -15,7 +15,7 @@ jars() {
     shift 2
     mkdir -p "$out/lib" "$out/pom"
     cp "$here/$part/pom.xml" "$out/pom/"
-    mvn -B -q -f "$out/pom/pom.xml" dependency:copy-dependencies -DincludeScope=runtime -DexcludeTypes=zip -DoutputDirectory="$out/lib"
+    mvn -B -q -Dstyle.color=never -f "$out/pom/pom.xml" dependency:copy-dependencies -DincludeScope=runtime -DexcludeTypes=zip -DoutputDirectory="$out/lib"
     [ $# -gt 0 ] || return 0
     mkdir "$out/classes"
     javac -cp "$out/lib/*" -proc:none -d "$out/classes" "$@"
@@ -44,7 +44,7 @@ opensearch() {
 opensearch_secure() {
     jars "$1" opensearch-secure "$here/opensearch/OsNode.java" "$here/opensearch-secure/ExtendedPluginsClassLoader.java"
     # In a call of its own: together with the jars it unpacks nothing.
-    mvn -B -q -f "$1/pom/pom.xml" dependency:unpack-dependencies -DincludeTypes=zip -DoutputDirectory="$1/plugin"
+    mvn -B -q -Dstyle.color=never -f "$1/pom/pom.xml" dependency:unpack-dependencies -DincludeTypes=zip -DoutputDirectory="$1/plugin"
     cp "$here/elasticsearch/log4j2.properties" "$1/"
 }
 
@@ -81,9 +81,22 @@ ferretdb() {
     rm -r "$1/module" "$1/src"
 }
 
+# What a part is made with.
+tool() {
+    case $1 in
+        consul | nats | ferretdb) echo go ;;
+        mongodb) echo python3 ;;
+        *) echo mvn ;;
+    esac
+}
+
 for part in ${*:-elasticsearch opensearch opensearch-secure neo4j mongodb nats ferretdb consul}; do
-    mark=$(cat "$here/$part"/* "$here/build.sh" | sha256sum | cut -c1-16)
+    mark=$(cat "$here/$part"/* | sha256sum | cut -c1-16)
     if [ "$(cat "$farm/$part/.built" 2>/dev/null)" = "$mark" ]; then
+        continue
+    fi
+    if ! command -v "$(tool "$part")" >/dev/null 2>&1; then
+        echo "$part is left out: it is made with $(tool "$part"), which is not installed" >&2
         continue
     fi
     printf 'building %s … ' "$part" >&2

@@ -2,7 +2,9 @@
 
 pub(crate) mod acceptance;
 mod clickhouse;
+mod consul;
 mod faults;
+mod hosts;
 mod http;
 mod memcached;
 mod mqtt;
@@ -13,19 +15,21 @@ mod postgres;
 mod rabbitmq;
 mod redis;
 mod sessions;
+mod sockets;
 mod tls;
 pub(crate) mod truth;
 
 use crate::support::truth::State;
 
 /// Every backend, in the order of the alphabet.
-pub(crate) const BACKENDS: [&str; 10] =
-    ["clickhouse", "http", "memcached", "mqtt", "mysql", "nats", "neo4j", "postgres", "rabbitmq", "redis"];
+pub(crate) const BACKENDS: [&str; 11] =
+    ["clickhouse", "consul", "http", "memcached", "mqtt", "mysql", "nats", "neo4j", "postgres", "rabbitmq", "redis"];
 
 /// Every state that is made and decided here: the rows of the truth table.
 pub(crate) fn states() -> Vec<State> {
     [
         clickhouse::STATES,
+        consul::STATES,
         http::STATES,
         memcached::STATES,
         mqtt::STATES,
@@ -42,6 +46,8 @@ pub(crate) fn states() -> Vec<State> {
     .copied()
     .chain(faults::states())
     .chain(sessions::states())
+    .chain(hosts::states())
+    .chain(sockets::states())
     .chain(tls::states())
     .collect()
 }

@@ -2,12 +2,14 @@
 
 mod access;
 mod faults;
+mod pooler;
 mod question;
 mod replication;
 mod roundtrip;
 mod serving;
 mod sessions;
 mod tls;
+mod wanted;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -20,8 +22,17 @@ use crate::support::servers::postgres::{DATABASE, Postgres};
 use crate::support::servers::{PASSWORD, USER};
 use crate::support::truth::{State, check};
 
-pub(crate) const STATES: &[&[State]] =
-    &[access::STATES, question::STATES, replication::STATES, roundtrip::STATES, serving::STATES, sessions::STATES, tls::STATES];
+pub(crate) const STATES: &[&[State]] = &[
+    access::STATES,
+    pooler::STATES,
+    question::STATES,
+    replication::STATES,
+    roundtrip::STATES,
+    serving::STATES,
+    sessions::STATES,
+    tls::STATES,
+    wanted::STATES,
+];
 
 /// How long something that is under way may take on a busy machine.
 const SOON: Duration = Duration::from_secs(20);

@@ -6,6 +6,7 @@ mod faults;
 mod keys;
 mod replication;
 mod roundtrips;
+mod sentinel;
 mod serving;
 mod sessions;
 mod tls;
@@ -27,6 +28,7 @@ pub(crate) const STATES: &[&[State]] = &[
     keys::STATES,
     replication::STATES,
     roundtrips::STATES,
+    sentinel::STATES,
     serving::STATES,
     sessions::STATES,
     tls::STATES,

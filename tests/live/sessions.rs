@@ -37,7 +37,8 @@ pub(crate) fn states() -> impl Iterator<Item = State> {
 }
 
 /// Servers that end no session of ours while they go on listening, and why.
-pub(crate) const NEVER_END: [(&str, &str); 2] = [
+pub(crate) const NEVER_END: [(&str, &str); 3] = [
+    ("consul", "the API ends no connection while it goes on listening"),
     ("mqtt", "Mosquitto can be told nothing, and our pings keep the session from being idle"),
     ("nats", "the server ends clients only with itself, or as a lame duck, which listens no more"),
 ];

@@ -30,11 +30,16 @@ pub(crate) enum Act {
     Block(Duration),
     /// Panics with these words.
     Panic(String),
+    /// It is not the one that is looked for.
+    Unwanted,
     /// Finds the rule `sick` broken.
     Sick,
     /// Takes so long, and is well.
     Slow(Duration),
 }
+
+/// The code of an address that is not the one that is looked for.
+const UNWANTED: &str = "unwanted";
 
 /// What one backend is told, and what it was asked.
 #[derive(Debug, Default)]
@@ -42,7 +47,7 @@ pub(crate) struct Stage {
     acts: Mutex<HashMap<&'static str, VecDeque<Act>>>,
     calls: Mutex<Vec<&'static str>>,
     secret: Option<PathBuf>,
-    peer: Option<SocketAddr>,
+    peers: Vec<SocketAddr>,
 }
 
 impl Stage {
@@ -56,9 +61,10 @@ impl Stage {
         Self { secret: Some(path.into()), ..self }
     }
 
-    /// It dials this address when it opens a session.
-    pub(crate) fn peer(self, addr: SocketAddr) -> Self {
-        Self { peer: Some(addr), ..self }
+    /// It dials this address when it opens a session; several are candidates for each other.
+    pub(crate) fn peer(mut self, addr: SocketAddr) -> Self {
+        self.peers.push(addr);
+        self
     }
 
     /// Sets it up as a probe.
@@ -86,6 +92,7 @@ impl Stage {
         let act = lock(&self.acts).get_mut(call).and_then(VecDeque::pop_front).unwrap_or(Act::Well);
         match (act, run) {
             (Act::Well, _) | (Act::Sick, None) => Ok(()),
+            (Act::Unwanted, _) => Err(Failure::new(FailureKind::NotReady, "as told").with_code(UNWANTED)),
             (Act::Fail(kind), _) => Err(Failure::new(kind, "as told")),
             (Act::Say(kind, words), _) => Err(Failure::new(kind, "as told").with_words(words)),
             (Act::Hang, _) => std::future::pending().await,
@@ -141,8 +148,10 @@ impl Backend for Actor {
 
     fn build(config: ActorConfig) -> Result<Self, ConfigError> {
         let stage = lock(&STAGES).get(&config.id).cloned().ok_or_else(|| ConfigError::new("id", "unknown"))?;
-        let peer = stage.peer.unwrap_or_else(|| ([127, 0, 0, 1], 1).into());
-        let target = Target::plain(Endpoint::Tcp { host: peer.ip().to_string(), port: peer.port() });
+        let nobody = [([127, 0, 0, 1], 1).into()];
+        let peers = if stage.peers.is_empty() { &nobody[..] } else { &stage.peers };
+        let endpoint = |peer: &SocketAddr| Endpoint::Tcp { host: peer.ip().to_string(), port: peer.port() };
+        let target = Target::plain(peers.iter().map(endpoint).collect());
         Ok(Self { stage, target })
     }
 
@@ -154,11 +163,12 @@ impl Backend for Actor {
         if let Some(path) = &self.stage.secret {
             run.secret(&Secret::file(path))?;
         }
-        let stream = match self.stage.peer {
-            Some(_) => Some(run.dial(&self.target).await?),
-            None => None,
-        };
-        run.phase(Phase::Auth, self.stage.act("open", None)).await?;
+        let stream = if self.stage.peers.is_empty() { None } else { Some(run.dial(&self.target).await?) };
+        let opened = run.phase(Phase::Auth, self.stage.act("open", None)).await;
+        if opened.as_ref().is_err_and(|failure| failure.code.as_deref() == Some(UNWANTED)) {
+            run.unwanted();
+        }
+        opened?;
         run.fact("opened", true);
         Ok(stream)
     }

@@ -19,6 +19,9 @@ const PREFIX: &str = "probity-tests-";
 const FIRST_PORT: u16 = 10_000;
 const PORTS: u16 = 20_000;
 
+/// Nobody listens here.
+const RESERVING: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 254);
+
 /// A new, empty folder that only this user can read; gone when the value is dropped.
 pub(crate) fn scratch() -> TempDir {
     static ROOT: LazyLock<Root> = LazyLock::new(Root::claim);
@@ -27,17 +30,18 @@ pub(crate) fn scratch() -> TempDir {
 
 /// A TCP and UDP port of 127.0.0.1 that nobody uses.
 ///
-/// The UDP half is kept bound for the life of the process: that reserves the number against test processes that
-/// run beside this one, while the TCP half can be bound, left and bound again by a server that is restarted.
+/// The same UDP port of another loopback address is kept bound for the life of the process: that reserves the number
+/// against test processes that run beside this one, while a server can bind it, leave it and bind it again.
 pub(crate) fn free_port() -> u16 {
     static NEXT: LazyLock<AtomicU16> = LazyLock::new(|| AtomicU16::new(fastrand::u16(..)));
     static RESERVED: Mutex<Vec<UdpSocket>> = Mutex::new(Vec::new());
     for _ in 0..PORTS {
         let port = FIRST_PORT + NEXT.fetch_add(1, Ordering::Relaxed) % PORTS;
-        let Ok(reservation) = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)) else {
+        let Ok(reservation) = UdpSocket::bind((RESERVING, port)) else {
             continue;
         };
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+        let address = (Ipv4Addr::LOCALHOST, port);
+        if TcpListener::bind(address).is_ok() && UdpSocket::bind(address).is_ok() {
             let mut reserved = RESERVED.lock().unwrap_or_else(PoisonError::into_inner);
             reserved.push(reservation);
             return port;

@@ -16,7 +16,7 @@ use http::{HeaderMap, HeaderValue, Request, header};
 use http_body_util::Full;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use url::{Url, form_urlencoded};
+use url::form_urlencoded;
 
 use crate::{
     address::{Address, Credentials},
@@ -43,7 +43,8 @@ const ANSWER_LIMIT: usize = 1 << 20;
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ClickhouseConfig {
-    /// `http://[user@]host[:8123]` or `https://[user@]host[:8443]`; `?database=` for one that must be there.
+    /// `http://[user@]host[:8123][,host…]` or `https://[user@]host[:8443]`: of several replicas the first that opens is
+    /// asked. `?database=` for one that must be there.
     url: Address,
     /// User name, if it is not in the URL.
     username: Option<String>,
@@ -103,7 +104,6 @@ const FULL: f64 = 0.98;
 
 /// Asks a ClickHouse server.
 pub struct Clickhouse {
-    url: Url,
     target: Target,
     credentials: Credentials,
     database: Option<String>,
@@ -151,19 +151,13 @@ degraded = { disk = 0.9 }
         }
         url.expect(&["http", "https"], &["database"]).map_err(ConfigError::at("url"))?;
         let secure = url.scheme() == "https";
-        let mut explicit = url.url().clone();
-        if explicit.port().is_none() {
-            // Otherwise the ports would be those of the web.
-            let port = if secure { 8443 } else { 8123 };
-            explicit.set_port(Some(port)).map_err(|()| ConfigError::new("url", "the URL names no host"))?;
-        }
-        let mut target = Address::parse(explicit.as_str()).map_err(ConfigError::at("url"))?.target(8123, secure, tls)?;
+        let mut target = url.target(if secure { 8443 } else { 8123 }, secure, tls)?;
         target.alpn = ALPN;
         let database = url.parameters().last().map(|(_, database)| database);
         let credentials = url.credentials(username, password)?;
         let question = Question::of(query, expect.value.take(), expect.rows)?;
         let fixed_settings = AtomicBool::new(false);
-        Ok(Self { url: explicit, target, credentials, database, question, expect, degraded, fixed_settings })
+        Ok(Self { target, credentials, database, question, expect, degraded, fixed_settings })
     }
 
     fn target(&self) -> &Target {
@@ -271,11 +265,7 @@ impl Clickhouse {
     fn headers(&self, run: &mut Run) -> Result<HeaderMap, Failure> {
         let mut headers = HeaderMap::new();
         headers.insert(header::USER_AGENT, HeaderValue::from_static(concat!("probity/", env!("CARGO_PKG_VERSION"))));
-        let host = match (self.url.host_str(), self.url.port()) {
-            (Some(host), Some(port)) => format!("{host}:{port}"),
-            (host, _) => host.unwrap_or_default().to_owned(),
-        };
-        headers.insert(header::HOST, value("the host", &host)?);
+        headers.insert(header::HOST, value("the host", &run.endpoint(&self.target).to_string())?);
         let Credentials { user, password } = &self.credentials;
         if user.is_some() || password.is_some() {
             headers.insert("x-clickhouse-user", value("the user name", user.as_deref().unwrap_or("default"))?);
@@ -680,7 +670,7 @@ static MANUAL: Manual = Manual {
     ],
     unsupported: &[
         "Round trips.",
-        "The native protocol (ports 9000 and 9440), several hosts in one URL: give each replica an entry of its own.",
+        "The native protocol (ports 9000 and 9440).",
         "Log-ins by token, Kerberos and client certificate alone; a certificate beside a password is sent.",
         "The disks of servers before 20.1, which have no table of them.",
         "Whether a service in the cloud is idle: the first question wakes it.",

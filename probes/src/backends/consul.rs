@@ -36,7 +36,8 @@ use crate::{
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConsulConfig {
-    /// `http://host[:8500]` or `https://host[:8501]`; `?dc=` for another datacenter. Usually the agent of this machine.
+    /// `http://host[:8500][,host…]` or `https://host[:8501]`: of several agents the first that opens is asked; `?dc=` for
+    /// another datacenter. Usually the agent of this machine.
     url: Address,
     /// ACL token.
     token: Option<Secret>,
@@ -141,7 +142,7 @@ url = "http://localhost:8500"
     }
 
     async fn open(&self, run: &mut Run) -> Result<ConsulSession, Failure> {
-        let mut headers = Headers::of(&self.target)?;
+        let mut headers = Headers::of(&self.target, run)?;
         if let Some(token) = &self.token {
             headers = headers.with_secret(HeaderName::from_static("x-consul-token"), &run.secret(token)?)?;
         }
@@ -380,7 +381,8 @@ impl Consul {
         else {
             return Ok(());
         };
-        let contact = reply.header("x-consul-lastcontact").and_then(|millis| millis.parse::<u64>().ok()).map(Duration::from_millis);
+        let contact =
+            reply.header("x-consul-lastcontact").and_then(|millis| millis.parse::<u64>().ok()).map(Duration::from_millis);
         run.fact_if("last_contact_seconds", contact.map(|contact| contact.as_secs_f64()));
         if reply.header("x-consul-knownleader") == Some("false") {
             run.finding(Finding::degraded("stale_agent", "no known leader"));
@@ -398,7 +400,8 @@ impl Consul {
     async fn examine_service(&self, service: &str, session: &mut ConsulSession, run: &mut Run) -> Result<(), Failure> {
         let path = format!("/v1/health/service/{}?stale", key(service));
         let Some((_, instances)) = self.list::<Instance>("health/service", &path, session, run).await? else { return Ok(()) };
-        let well = |instance: &&Instance| instance.checks.iter().all(|check| check.status == "passing" || check.status == "warning");
+        let well =
+            |instance: &&Instance| instance.checks.iter().all(|check| check.status == "passing" || check.status == "warning");
         let passing = instances.iter().filter(well).count();
         if passing == 0 {
             let seen = if instances.is_empty() { format!("{service}: not registered") } else { service.to_owned() };
@@ -420,7 +423,10 @@ fn no_leader() -> Failure {
 
 /// A key as part of a path; slashes stay.
 fn key(text: &str) -> String {
-    text.split('/').map(|part| byte_serialize(part.as_bytes()).collect::<String>().replace('+', "%20")).collect::<Vec<_>>().join("/")
+    text.split('/')
+        .map(|part| byte_serialize(part.as_bytes()).collect::<String>().replace('+', "%20"))
+        .collect::<Vec<_>>()
+        .join("/")
 }
 
 /// An answer that is one. The words of a refusal are its code, because the status is shared by several.
@@ -431,8 +437,10 @@ fn accepted(reply: Reply) -> Result<Reply, Failure> {
     }
     let words = reply.text();
     let words = words.trim().trim_start_matches("rpc error making call: ").trim_start_matches("rpc error getting client: ");
-    let code = format!("{} {}", reply.status.as_u16(), words.lines().next().unwrap_or_default());
-    Err(Failure::server(code.trim_end(), words))
+    // Behind these words it names tokens, nodes and services.
+    let public = words.lines().next().unwrap_or_default().split(" with ").next().unwrap_or_default();
+    let public = public.split(" lacks ").next().unwrap_or_default();
+    Err(Failure::server(format!("{} {public}", reply.status.as_u16()).trim_end(), words))
 }
 
 #[rustfmt::skip] // one row, one line: it is a table

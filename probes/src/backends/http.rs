@@ -205,7 +205,9 @@ expect = { status = ["200-399"] }
         if !matches!(url.scheme(), "http" | "https") {
             return Err(ConfigError::new("url", crate::address::unknown("URL scheme", url.scheme(), &["http", "https"])));
         }
-        let mut target = url.target(80, url.scheme() == "https", tls)?;
+        url.one_host("requests are made for one of them, so give each an entry of its own").map_err(ConfigError::at("url"))?;
+        let secure = url.scheme() == "https";
+        let mut target = url.target(if secure { 443 } else { 80 }, secure, tls)?;
         target.alpn = ALPN;
         let credentials = url.credentials(username, password)?;
         let login = match (credentials.user.is_some(), token) {
@@ -553,7 +555,7 @@ static MANUAL: Manual = Manual {
         CodeRow { code: "2*", kind: FailureKind::Query, message: "the status is not among the expected ones", remedy: "Correct `expect.status`, or look at the service." },
         CodeRow { code: "1*", kind: FailureKind::Protocol, message: "the server answered with an interim status only", remedy: "" },
     ],
-    unsupported: &["Round trips.", "HTTP/3, forward proxies, unix sockets.", "OAuth2 client credentials, cookie log-ins, AWS signatures."],
+    unsupported: &["Round trips.", "Several hosts in one URL: give each an entry of its own.", "HTTP/3, forward proxies, unix sockets.", "OAuth2 client credentials, cookie log-ins, AWS signatures."],
 };
 
 #[cfg(test)]

@@ -6,7 +6,6 @@
 
 use std::{
     fmt::Write,
-    path::PathBuf,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -16,7 +15,7 @@ use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use crate::{
-    address::{Address, Credentials, Endpoint},
+    address::{Address, Credentials},
     backend::{Backend, ConfigError},
     duration::Span,
     failure::{Failure, FailureKind},
@@ -153,14 +152,14 @@ degraded = { connections = 0.9 }
     fn build(config: MemcachedConfig) -> Result<Self, ConfigError> {
         let MemcachedConfig { url, username, password, tls, query, mut expect, degraded } = config;
         url.expect(&["memcached", "memcached+tls", "unix"], &[]).map_err(ConfigError::at("url"))?;
+        let why = "each server holds a part of the keys, so give each an entry of its own";
+        url.one_host(why).map_err(ConfigError::at("url"))?;
         let credentials = url.credentials(username, password)?;
         if credentials.user.is_some() != credentials.password.is_some() {
             return Err(ConfigError::new("password", "`username` and `password` need each other"));
         }
         let target = match (url.scheme(), url.path()) {
-            ("unix", Some(path)) if tls.is_none() => Target::plain(Endpoint::Unix(PathBuf::from("/").join(path))),
-            ("unix", Some(_)) => return Err(ConfigError::new("tls", "`tls` is set, but `unix://` is plain text")),
-            ("unix", None) => return Err(ConfigError::new("url", "the URL names no socket")),
+            ("unix", _) => url.on_sockets(vec![url.socket().map_err(ConfigError::at("url"))?], tls.as_ref())?,
             (_, Some(_)) => return Err(ConfigError::new("url", "a Memcached URL has no path")),
             (scheme, None) => url.target(11_211, scheme == "memcached+tls", tls)?,
         };
@@ -460,7 +459,7 @@ static MANUAL: Manual = Manual {
         CodeRow { code: "ERROR*", kind: FailureKind::Protocol, message: "the server did not understand us", remedy: "" },
     ],
     unsupported: &[
-        "Several servers in one URL: give each an entry of its own.",
+        "Several servers in one URL: each holds a part of the keys, so give each an entry of its own.",
         "The binary protocol, and with it SASL; UDP.",
         "Proxies that refuse `stats` by closing the connection (Twemproxy): set `depth = \"query\"`.",
     ],

@@ -38,7 +38,8 @@ use crate::{
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MqttConfig {
-    /// `mqtt://[user@]host[:1883]`; `mqtts://` for TLS, with port 8883.
+    /// `mqtt://[user@]host[:1883][,host…]`: of several brokers the first that opens is asked. `mqtts://` for TLS, with
+    /// port 8883.
     url: Address,
     /// User name, if it is not in the URL.
     username: Option<String>,
@@ -170,6 +171,7 @@ url = "mqtt://localhost:1883"
             None => match self.connect(Version::Five, run).await {
                 Err(failure) if failure.code.as_deref().is_some_and(|code| UNKNOWN_VERSION.contains(&code)) => {
                     self.old.store(true, Ordering::Relaxed);
+                    run.start_over();
                     self.connect(Version::Three, run).await
                 }
                 other => other,
@@ -477,7 +479,6 @@ static MANUAL: Manual = Manual {
         CodeRow { code: "0x83", kind: FailureKind::Unexpected, message: "the broker refuses us for a reason of its own", remedy: "" },
     ],
     unsupported: &[
-        "Several brokers in one URL: give each an entry of its own.",
         "WebSocket URLs (`ws://`, `wss://`), and ALPN where MQTT shares port 443.",
         "Enhanced authentication of version 5 (SCRAM, Kerberos).",
         "`$SYS` of EMQX, HiveMQ and clouds, which differs or is closed: coverage is then partial.",

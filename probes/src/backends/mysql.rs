@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    address::{Address, Credentials, checked},
+    address::{Address, Credentials},
     backend::{Backend, ConfigError},
     canary::Canary,
     duration::Span,
@@ -34,8 +34,9 @@ use crate::{
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MysqlConfig {
-    /// `mysql://[user@]host[:3306][/database]`; `?ssl-mode=VERIFY_IDENTITY` for TLS, the same as a `tls` table.
-    /// `mariadb://` means the same.
+    /// `mysql://[user@]host[:3306][,host…][/database]`: of several hosts the first that opens is asked;
+    /// `?ssl-mode=VERIFY_IDENTITY` for TLS, the same as a `tls` table; `mariadb://` means the same.
+    /// `mysql:///database?socket=/run/mysqld/mysqld.sock` for a socket, which is never taken unasked.
     url: Address,
     /// User name, if it is not in the URL.
     username: Option<String>,
@@ -138,8 +139,9 @@ degraded = { connections = 0.85 }
 
     fn build(config: MysqlConfig) -> Result<Self, ConfigError> {
         let MysqlConfig { url, username, password, tls, query, mut expect, degraded } = config;
-        url.expect(&["mysql", "mariadb"], &["ssl-mode"]).map_err(ConfigError::at("url"))?;
-        let mode = url.parameters().last().map(|(_, mode)| mode.to_uppercase().replace('-', "_"));
+        url.expect(&["mysql", "mariadb"], &["ssl-mode", "socket"]).map_err(ConfigError::at("url"))?;
+        let parameter = |name: &str| url.parameters().filter(|(key, _)| key == name).last().map(|(_, value)| value);
+        let mode = parameter("ssl-mode").map(|mode| mode.to_uppercase().replace('-', "_"));
         let tls = match mode.as_deref() {
             None => tls,
             Some("DISABLED") if tls.is_some() => {
@@ -156,10 +158,9 @@ degraded = { connections = 0.85 }
                 return Err(ConfigError::new("url", crate::address::unknown("ssl-mode", other, &known)));
             }
         };
-        let endpoint = url.endpoint(3306).map_err(ConfigError::at("url"))?;
-        let target = match tls {
-            Some(tls) => Target::upgraded(endpoint, checked(tls)?),
-            None => Target::plain(endpoint),
+        let target = match parameter("socket") {
+            Some(path) => url.on_sockets(vec![path.into()], tls.as_ref())?,
+            None => url.upgraded_target(3306, tls)?,
         };
         let credentials = url.credentials(username, password)?;
         let question = Question::of(query, expect.value.take(), expect.rows)?;
@@ -191,7 +192,7 @@ degraded = { connections = 0.85 }
                 .with_remedy("Set `ssl_cert` and `ssl_key` at the server, or use `ssl-mode=DISABLED`.");
             return run.phase(Phase::Tls, async { Err(refused) }).await;
         }
-        let port = run.phase(Phase::Auth, Port::open(self.target.upgrade)).await?;
+        let port = run.phase(Phase::Auth, Port::open(self.target.is_private())).await?;
         let mut library = pin!(Conn::new(port.lead(options)?));
         let introduced = run.phase(Phase::Auth, async {
             tokio::select! {
@@ -637,9 +638,9 @@ static MANUAL: Manual = Manual {
         CodeRow { code: "1157", kind: FailureKind::Protocol, message: "the server could not uncompress a packet", remedy: "" },
     ],
     unsupported: &[
-        "Several hosts in one URL and `mysql+srv://`: give each server an entry of its own.",
-        "Unix sockets, the X protocol (port 33060), compression.",
-        "Log-ins by PAM, LDAP, Kerberos, IAM, clear text and sha256_password.",
+        "`mysql+srv://`.",
+        "The X protocol (port 33060), compression.",
+        "Log-ins by PAM, LDAP, Kerberos, IAM, clear text, sha256_password and the user of the machine (auth_socket).",
         "Group Replication's members, and the day on which a password expires.",
     ],
 };

@@ -33,7 +33,7 @@ use crate::{
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NatsConfig {
-    /// `nats://[user@]host[:4222]`; `tls://` for TLS. A user without a password is a token.
+    /// `nats://[user@]host[:4222][,host…]`: of several servers the first that opens is asked. `tls://` for TLS. A user without a password is a token.
     #[schemars(extend("x-user-is-secret" = true))]
     url: Address,
     /// User name, if it is not in the URL.
@@ -142,6 +142,7 @@ url = "nats://localhost:4222"
         let monitor = monitor
             .map(|address| {
                 address.expect(&["http", "https"], &[]).map_err(ConfigError::at("monitor"))?;
+                address.one_host("`monitor` is that of one server").map_err(ConfigError::at("monitor"))?;
                 let target = address.target(8222, address.scheme() == "https", None)?;
                 target.tls.clone().map_or(Ok(()), |tls| checked(tls).map(drop))?;
                 Ok(target)
@@ -510,7 +511,6 @@ static MANUAL: Manual = Manual {
         CodeRow { code: "Server Shutdown", kind: FailureKind::NotReady, message: "the server shuts down", remedy: "" },
     ],
     unsupported: &[
-        "Several servers in one URL: give each an entry of its own.",
         "WebSocket URLs (`ws://`, `wss://`), OCSP, proxies.",
         "System account requests (`$SYS.REQ.…`): use `monitor`.",
     ],

@@ -36,9 +36,9 @@ use crate::{
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Neo4jConfig {
-    /// `bolt://[user@]host[:7687][?database=NAME]`; `neo4j://` where applications are routed: then the servers that the
-    /// routing table names must be reachable, too. `bolt+s://` and `neo4j+s://` for TLS. Without a database it is the
-    /// user's own.
+    /// `bolt://[user@]host[:7687][,host…][?database=NAME]`: of several servers the first that opens is asked. `neo4j://`
+    /// where applications are routed: then those that the routing table names must be reachable, too. `bolt+s://` and
+    /// `neo4j+s://` for TLS. Without a database it is the user's own.
     url: Address,
     /// User name, if it is not in the URL.
     username: Option<String>,
@@ -82,8 +82,8 @@ pub struct Neo4j {
     target: Target,
     credentials: Credentials,
     database: Option<String>,
-    /// The address that was given, where clients are routed.
-    routed: Option<String>,
+    /// Whether applications are led by the routing table.
+    routed: bool,
     question: Option<Question>,
     expect: Neo4jExpect,
 }
@@ -91,6 +91,8 @@ pub struct Neo4j {
 /// An open conversation.
 pub struct Neo4jSession {
     conversation: Conversation,
+    /// Where the server is, as the catalog says.
+    address: String,
     /// The last routing table; none where the server has none.
     table: Option<Table>,
 }
@@ -124,7 +126,7 @@ url = "bolt://localhost:7687"
         }
         let question = Question::of(query, expect.value.take(), expect.rows)?;
         let target = url.target(7687, url.scheme().ends_with("+s"), tls)?;
-        let routed = url.scheme().starts_with("neo4j").then(|| target.endpoint.to_string());
+        let routed = url.scheme().starts_with("neo4j");
         let database = url.parameters().last().map(|(_, name)| name);
         let neo4j = Self { target, credentials, database, routed, question, expect };
         if neo4j.is_system() && neo4j.question.is_none() {
@@ -145,13 +147,14 @@ url = "bolt://localhost:7687"
         let login = self.credentials.user.as_deref().zip(password.as_ref().map(|password| password.as_str()));
         let stream = run.dial(&self.target).await?;
         let (limit, rehearse) = (run.server_limit(), run.depth() >= Depth::Query);
+        let address = run.endpoint(&self.target).to_string();
         let opening = async {
             let mut conversation = Conversation::open(stream).await?;
-            let welcome = conversation.log_in(login, self.routed.as_deref()).await?;
+            let welcome = conversation.log_in(login, self.routed.then_some(address.as_str())).await?;
             if welcome.expired {
                 return Err(Failure::server(EXPIRED, "credentials_expired"));
             }
-            let mut session = Neo4jSession { conversation, table: Some(Table::default()) };
+            let mut session = Neo4jSession { conversation, address, table: Some(Table::default()) };
             if rehearse {
                 self.rehearse(&mut session, limit).await?;
             }
@@ -189,16 +192,14 @@ url = "bolt://localhost:7687"
             run.fact("routing_readers", table.readers.len());
         }
         self.examine_databases(session, run).await?;
-        if let Some(table) = session.table.as_ref().filter(|_| self.routed.is_some()) {
-            self.examine_routes(table, run).await;
+        if let Some(table) = session.table.as_ref().filter(|_| self.routed) {
+            self.examine_routes(table, &session.address, run).await;
         }
         Ok(())
     }
 
     async fn roundtrip(&self, session: &mut Neo4jSession, run: &mut Run) -> Result<(), Failure> {
-        if session.conversation.owes() {
-            session.conversation.reset().await?;
-        }
+        session.conversation.settle().await?;
         let nonce = run.nonce();
         // A node of this round trip alone, because `--check` beside an agent has the same canary.
         let parameters = vec![("probe", run.canary().into()), ("nonce", nonce.as_str().into())];
@@ -250,15 +251,16 @@ impl Neo4j {
 
     /// Asks where the database is served, and the question behind it, which is ignored where that fails.
     async fn exchange(&self, session: &mut Neo4jSession, query: &Query<'_>) -> Result<Answer, Failure> {
+        session.conversation.settle().await?;
         if session.table.is_some() {
-            session.conversation.say_route(self.database.as_deref(), self.routed.as_deref());
+            session.conversation.say_route(self.database.as_deref(), self.routed.then_some(session.address.as_str()));
             session.conversation.say_query(query);
             match session.conversation.table().await {
                 Ok(table) => {
                     session.table = Some(table);
                     return session.conversation.answer(1).await;
                 }
-                Err(failure) if self.routed.is_none() && knows_no_routes(&failure) => {
+                Err(failure) if !self.routed && knows_no_routes(&failure) => {
                     session.table = None;
                     session.conversation.reset().await?;
                 }
@@ -288,16 +290,16 @@ impl Neo4j {
         self.database.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(SYSTEM))
     }
 
-    /// Its first answer after a server's start may take seconds, and nobody else waits for it.
+    /// Its first answer after a server's start may take seconds, and nobody else waits for it: one that is not there in
+    /// time is left to the next run to be read over.
     async fn examine_databases(&self, session: &mut Neo4jSession, run: &mut Run) -> Result<(), Failure> {
         let query = Query { database: Some(SYSTEM), most: MOST_DATABASES, ..self.query("SHOW DATABASES", run.server_limit()) };
-        let Ok(answer) = timeout(run.question_limit(), session.conversation.ask(&query, usize::MAX)).await else {
+        let Ok(answer) = timeout(run.remaining() / 2, session.conversation.ask(&query, usize::MAX)).await else {
             run.missing("SHOW DATABASES");
-            run.last_use();
             return Ok(());
         };
         match answer {
-            Ok(answer) => self.judge(&answer, session.table.as_ref(), run),
+            Ok(answer) => self.judge(&answer, session, run),
             Err(failure) if is_survived(&failure) => {
                 session.conversation.reset().await?;
                 run.missing("SHOW DATABASES");
@@ -308,7 +310,7 @@ impl Neo4j {
     }
 
     /// There is a row for each database on each server; what we may not use is left out.
-    fn judge(&self, answer: &Answer, table: Option<&Table>, run: &mut Run) {
+    fn judge(&self, answer: &Answer, session: &Neo4jSession, run: &mut Run) {
         let places: Vec<_> = answer.rows.iter().map(|row| Place::read(answer, row)).collect();
         let mut online = BTreeMap::new();
         for place in places.iter().filter(|place| place.requested == "online") {
@@ -316,14 +318,13 @@ impl Neo4j {
         }
         run.fact("databases_online", online.values().filter(|online| **online).count());
         run.fact("databases_not_online", online.values().filter(|online| !**online).count());
-        let name = table.and_then(|table| table.database.as_deref()).or(self.database.as_deref());
+        let name = session.table.as_ref().and_then(|table| table.database.as_deref()).or(self.database.as_deref());
         let own: Vec<_> = places.iter().filter(|place| place.is(name)).collect();
         let Some(first) = own.first() else { return run.missing("SHOW DATABASES") };
-        let endpoint = self.target.endpoint.to_string();
-        let here = own.iter().find(|place| place.address == endpoint).unwrap_or(first);
+        let here = own.iter().find(|place| place.address == session.address).unwrap_or(first);
         run.fact_if("access", Some(here.access).filter(|access| !access.is_empty()));
         run.fact("current_status", here.status);
-        if own.len() == 1 || here.address == endpoint {
+        if own.len() == 1 || here.address == session.address {
             run.fact("role", here.role);
         }
         let count = |role: &str| own.iter().filter(|place| place.role == role && place.status == "online").count();
@@ -348,16 +349,16 @@ impl Neo4j {
     }
 
     /// Applications that are routed connect to what the table names, whatever the server is called here.
-    async fn examine_routes(&self, table: &Table, run: &mut Run) {
+    async fn examine_routes(&self, table: &Table, own: &str, run: &mut Run) {
         let mut reached = BTreeMap::new();
         let named: BTreeSet<_> = table.writers.iter().chain(&table.readers).take(MOST_SERVERS).collect();
-        for address in named.into_iter().filter(|address| self.routed.as_ref() != Some(*address)) {
-            let (limit, own) = (run.question_limit(), run.connections.len());
+        for address in named.into_iter().filter(|address| *address != own) {
+            let (limit, connections) = (run.question_limit(), run.connections.len());
             let answers = match self.at(address) {
                 Some(target) => timeout(limit, answers(&target, run)).await.is_ok_and(|answer| answer.is_ok()),
                 None => false,
             };
-            run.connections.truncate(own);
+            run.connections.truncate(connections);
             reached.insert(address, answers);
         }
         let is_reached = |address: &String| reached.get(address).is_none_or(|reached| *reached);
@@ -372,7 +373,7 @@ impl Neo4j {
     fn at(&self, address: &str) -> Option<Target> {
         let (host, port) = address.rsplit_once(':')?;
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        Some(Target { endpoint: Endpoint::Tcp { host, port: port.parse().ok()? }, ..self.target.clone() })
+        Some(self.target.elsewhere(Endpoint::Tcp { host, port: port.parse().ok()? }))
     }
 }
 
@@ -518,7 +519,7 @@ static MANUAL: Manual = Manual {
         CodeRow { code: "Neo.DatabaseError.*", kind: FailureKind::Unexpected, message: "the server reports an internal error", remedy: "Read the server's log." },
     ],
     unsupported: &[
-        "Several servers in one URL, and following the routing table: each question goes to the server that the URL names.",
+        "Following the routing table: each question goes to a server that the URL names.",
         "Bolt before 4.4, and with it Neo4j before 4.4.",
         "`bolt+ssc://` and `neo4j+ssc://`: use `+s` with `tls.ca`, or with `tls.insecure`.",
         "Bearer tokens and Kerberos; the HTTP interface.",

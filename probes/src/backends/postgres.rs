@@ -9,6 +9,7 @@ use std::{
     collections::HashMap,
     error::Error,
     io,
+    path::PathBuf,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
@@ -19,7 +20,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage, config::SslMode};
 
 use crate::{
-    address::{Address, Credentials, checked},
+    address::{Address, Credentials},
     backend::{Backend, ConfigError},
     canary::Canary,
     duration::Span,
@@ -37,7 +38,11 @@ use crate::{
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PostgresConfig {
-    /// `postgres://[user@]host[:5432][/database]`; `?sslmode=verify-full` for TLS, the same as a `tls` table.
+    /// `postgres://[user@]host[:5432][,host…][/database]`: of several hosts the first that opens is asked;
+    /// `?sslmode=verify-full` for TLS, the same as a `tls` table. `?target_session_attrs=` passes over hosts that are not
+    /// `primary`, `standby`, `read-write` or `read-only`, or takes others last (`prefer-standby`): such as
+    /// `postgres://db-1,db-2/orders?target_session_attrs=primary`. `postgres:///database?host=/run/postgresql` for a
+    /// socket, whose number may be told by `&port=5432`.
     url: Address,
     /// User name, if it is not in the URL.
     username: Option<String>,
@@ -105,6 +110,7 @@ impl Default for PostgresDegraded {
 /// Asks a `PostgreSQL` server.
 pub struct Postgres {
     target: Target,
+    wanted: Wanted,
     credentials: Credentials,
     database: Option<String>,
     question: Option<Question>,
@@ -112,6 +118,43 @@ pub struct Postgres {
     degraded: PostgresDegraded,
     /// A pooler in between refused start-up options; it will again.
     pooled: AtomicBool,
+}
+
+/// Which of several servers is looked for, in libpq's words (`target_session_attrs`).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Any,
+    ReadWrite,
+    ReadOnly,
+    Primary,
+    Standby,
+    PreferStandby,
+}
+
+impl Wanted {
+    fn parse(word: &str) -> Result<Self, String> {
+        let known = [
+            ("any", Self::Any),
+            ("read-write", Self::ReadWrite),
+            ("read-only", Self::ReadOnly),
+            ("primary", Self::Primary),
+            ("standby", Self::Standby),
+            ("prefer-standby", Self::PreferStandby),
+        ];
+        let found = known.iter().find(|(known, _)| *known == word).map(|(_, wanted)| *wanted);
+        found.ok_or_else(|| crate::address::unknown("target_session_attrs", word, &known.map(|(known, _)| known)))
+    }
+
+    /// Whether a server is the one.
+    fn is(self, standby: bool, read_only: bool) -> bool {
+        match self {
+            Self::Any => true,
+            Self::ReadWrite => !standby && !read_only,
+            Self::ReadOnly => standby || read_only,
+            Self::Primary => !standby,
+            Self::Standby | Self::PreferStandby => standby,
+        }
+    }
 }
 
 /// An open conversation.
@@ -136,8 +179,10 @@ degraded = { connections = 0.85 }
 
     fn build(config: PostgresConfig) -> Result<Self, ConfigError> {
         let PostgresConfig { url, username, password, tls, query, mut expect, degraded } = config;
-        url.expect(&["postgres", "postgresql"], &["sslmode"]).map_err(ConfigError::at("url"))?;
-        let mode = url.parameters().last().map(|(_, mode)| mode);
+        url.expect(&["postgres", "postgresql"], &["sslmode", "host", "port", "target_session_attrs"])
+            .map_err(ConfigError::at("url"))?;
+        let parameter = |name: &str| url.parameters().filter(|(key, _)| key == name).last().map(|(_, value)| value);
+        let mode = parameter("sslmode");
         let tls = match mode.as_deref() {
             None => tls,
             Some("disable") if tls.is_some() => {
@@ -154,15 +199,26 @@ degraded = { connections = 0.85 }
                 return Err(ConfigError::new("url", crate::address::unknown("sslmode", other, &known)));
             }
         };
-        let endpoint = url.endpoint(5432).map_err(ConfigError::at("url"))?;
-        let target = match tls {
-            Some(tls) => Target::upgraded(endpoint, checked(tls)?),
-            None => Target::plain(endpoint),
+        let target = match (parameter("host"), parameter("port").unwrap_or_else(|| "5432".into())) {
+            (Some(_), port) if port.parse::<u16>().is_err() => {
+                return Err(ConfigError::new("url", format!("`port` must be a number, not `{port}`")));
+            }
+            (Some(folders), port) => {
+                let socket = |folder| PathBuf::from(folder).join(format!(".s.PGSQL.{port}"));
+                url.on_sockets(folders.split(',').map(socket).collect(), tls.as_ref())?
+            }
+            (None, _) if parameter("port").is_some() => {
+                return Err(ConfigError::new("url", "`port` is the number of a socket; the port of a host stands behind it"));
+            }
+            (None, _) => url.upgraded_target(5432, tls)?,
         };
+        let wanted = parameter("target_session_attrs").map_or(Ok(Wanted::Any), |word| Wanted::parse(&word));
+        let wanted = wanted.map_err(ConfigError::at("url"))?;
+        let target = if wanted == Wanted::PreferStandby { target.with_second_look() } else { target };
         let credentials = url.credentials(username, password)?;
         let question = Question::of(query, expect.value.take(), expect.rows)?;
         let pooled = AtomicBool::new(false);
-        Ok(Self { target, credentials, database: url.path(), question, expect, degraded, pooled })
+        Ok(Self { target, wanted, credentials, database: url.path(), question, expect, degraded, pooled })
     }
 
     fn target(&self) -> &Target {
@@ -174,6 +230,7 @@ degraded = { connections = 0.85 }
         match self.login(run, options).await {
             Err(failure) if options && failure.code.as_deref().is_some_and(|code| code.starts_with(UNSUPPORTED_OPTION)) => {
                 self.pooled.store(true, Ordering::Relaxed);
+                run.start_over();
                 self.login(run, false).await
             }
             other => other,
@@ -244,6 +301,8 @@ degraded = { connections = 0.85 }
     }
 }
 
+const SESSION: &str = "SELECT pg_is_in_recovery() AS in_recovery, current_setting('transaction_read_only') AS read_only";
+
 /// Ordinary roles cannot use the reserved slots, so those do not count.
 const DEEP: &str = "SELECT pg_is_in_recovery() AS in_recovery, current_setting('transaction_read_only') AS read_only, \
      current_setting('server_version') AS version, current_setting('server_version_num') AS version_num, \
@@ -300,7 +359,17 @@ impl Postgres {
                 tracing::trace!(%error, "connection ended");
             }
         });
-        Ok(PostgresSession { client, driver })
+        let session = PostgresSession { client, driver };
+        if self.wanted == Wanted::Any || (self.wanted == Wanted::PreferStandby && run.is_second_look(&self.target)) {
+            return Ok(session);
+        }
+        let row = run.phase(Phase::Auth, session.row(SESSION)).await?;
+        if self.wanted.is(row.flag("in_recovery"), row.word("read_only") == Some("on")) {
+            return Ok(session);
+        }
+        self.close(session).await;
+        run.unwanted();
+        Err(Failure::server("target_session_attrs", ""))
     }
 
     async fn reach(&self, run: &mut Run) -> Result<Stream, Failure> {
@@ -588,19 +657,29 @@ static MANUAL: Manual = Manual {
         CodeRow { code: "55P03", kind: FailureKind::Timeout, message: "a lock was not to be had in time", remedy: "Look for long transactions." },
         CodeRow { code: "57P05", kind: FailureKind::ConnectionLost, message: "the server ended the idle session", remedy: "" },
         CodeRow { code: "08P01 no more connections allowed*", kind: FailureKind::Overload, message: "the pooler has no client connections left", remedy: "Raise `max_client_conn`, or look for leaks." },
-        CodeRow { code: "08P01 query_wait_timeout*", kind: FailureKind::Overload, message: "the pooler had no server connection in time", remedy: "Raise the pool size, or look for long transactions." },
+        CodeRow { code: "08P01 query_wait_timeout*", kind: FailureKind::Overload, message: "the pooler had no server connection in time", remedy: "Look whether the server behind it is up, and for long transactions; otherwise raise the pool size." },
+        CodeRow { code: "08P01 SASL authentication failed*", kind: FailureKind::Auth, message: "the pooler rejected the user name or password", remedy: "" },
+        CodeRow { code: "08P01 password authentication failed*", kind: FailureKind::Auth, message: "the pooler rejected the user name or password", remedy: "" },
+        CodeRow { code: "08P01 \"trust\" authentication failed*", kind: FailureKind::Auth, message: "the pooler does not know the user", remedy: "" },
+        CodeRow { code: "08P01 no such user*", kind: FailureKind::Auth, message: "the pooler does not know the user", remedy: "" },
+        CodeRow { code: "08P01 SSL required*", kind: FailureKind::Tls, message: "the pooler takes connections under TLS only", remedy: "Use `sslmode=verify-full`." },
+        CodeRow { code: "08P01 server login has been failing*", kind: FailureKind::NotReady, message: "the pooler cannot log in to the server behind it", remedy: "Look whether the server behind it is up, and read the log of the pooler." },
+        CodeRow { code: "08P01 client_login_timeout*", kind: FailureKind::NotReady, message: "the pooler did not reach the server behind it in time", remedy: "Look whether the server behind it is up." },
+        CodeRow { code: "08P01 database*", kind: FailureKind::NotReady, message: "the database is disabled at the pooler", remedy: "Enable it in the console of the pooler." },
+        CodeRow { code: "08P01 server conn*", kind: FailureKind::ConnectionLost, message: "the server behind the pooler closed the connection", remedy: "" },
         CodeRow { code: "08P01 server login failed*", kind: FailureKind::NotReady, message: "the pooler cannot log in to the server behind it", remedy: "" },
         CodeRow { code: "08P01 pgbouncer cannot connect*", kind: FailureKind::NotReady, message: "the pooler cannot reach the server behind it", remedy: "" },
         CodeRow { code: "08P01 no such database*", kind: FailureKind::Config, message: "the pooler knows no such database", remedy: "Correct the path of the URL." },
         CodeRow { code: "08P01*", kind: FailureKind::Protocol, message: "the server did not understand us", remedy: "" },
         CodeRow { code: "08*", kind: FailureKind::ConnectionLost, message: "the server reports a broken connection", remedy: "" },
         CodeRow { code: "0A000", kind: FailureKind::Protocol, message: "the server does not support what was asked", remedy: "" },
+        CodeRow { code: "target_session_attrs", kind: FailureKind::NotReady, message: "the server is not the one that `target_session_attrs` looks for", remedy: "A fail-over may be under way; otherwise name the right hosts in the URL." },
         CodeRow { code: "XX000", kind: FailureKind::Unexpected, message: "the server reports an internal error", remedy: "Read the server's log." },
         CodeRow { code: "58*", kind: FailureKind::Unexpected, message: "the server reports a system error", remedy: "Read the server's log." },
     ],
     unsupported: &[
-        "Several hosts in one URL and `target_session_attrs`: give each server an entry of its own.",
-        "Unix sockets, keyword DSNs, `sslnegotiation=direct`, channel binding.",
+        "Other parameters of libpq in the URL, such as `sslrootcert`, `options` or `passfile`: keys of the entry stand for them.",
+        "Keyword DSNs, `load_balance_hosts`, `sslnegotiation=direct`, channel binding.",
         "Own questions that are no `SELECT`, such as `SHOW`, `EXPLAIN` and `CALL`.",
         "GSSAPI, SSPI, OAuth, IAM and Entra log-ins.",
     ],

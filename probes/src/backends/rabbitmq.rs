@@ -40,8 +40,8 @@ use crate::{
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RabbitmqConfig {
-    /// `amqp://[user@]host[:5672][/vhost]`; `amqps://` for TLS, with port 5671. Without a path the virtual host is
-    /// `/`; one that has a slash in its name is written with `%2f`.
+    /// `amqp://[user@]host[:5672][,host…][/vhost]`: of several brokers the first that opens is asked. `amqps://` for
+    /// TLS, with port 5671. Without a path the virtual host is `/`; one that has a slash in its name is written with `%2f`.
     url: Address,
     /// User name, if it is not in the URL; `guest` where there is none.
     username: Option<String>,
@@ -184,6 +184,7 @@ url = "amqp://localhost:5672"
         let management = management
             .map(|address| {
                 address.expect(&["http", "https"], &[]).map_err(ConfigError::at("management"))?;
+                address.one_host("`management` is that of one node").map_err(ConfigError::at("management"))?;
                 let own = address.credentials(None, None)?;
                 let secure = address.scheme() == "https";
                 let target = address.target(15_672, secure, tls.clone().filter(|_| secure))?;
@@ -592,7 +593,6 @@ static MANUAL: Manual = Manual {
         CodeRow { code: "540", kind: FailureKind::Protocol, message: "the broker lacks what we asked for", remedy: "" },
     ],
     unsupported: &[
-        "Several brokers in one URL: give each an entry of its own.",
         "Parameters in the URL (`?heartbeat=…`, `?cacertfile=…`): keys of the entry stand for them.",
         "AMQP 1.0, and the mechanisms AMQPLAIN and RABBIT-CR-DEMO.",
         "An alarm without `management`, `expect.writable` and round trips: the broker tells only those who publish.",

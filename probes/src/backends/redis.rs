@@ -5,14 +5,14 @@
 //! is a key, of which a bounded part is read.
 //! RESP: <https://redis.io/docs/latest/develop/reference/protocol-spec/>.
 
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
-use redis::{AsyncConnectionConfig, Cmd, FromRedisValue, RedisConnectionInfo, RedisError, aio::MultiplexedConnection};
+use redis::{Cmd, FromRedisValue};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    address::{Address, Credentials},
+    address::{Address, Credentials, Endpoint},
     backend::{Backend, ConfigError},
     duration::Span,
     failure::{Failure, FailureKind},
@@ -22,19 +22,31 @@ use crate::{
     run::{Phase, Run},
     secret::Secret,
     tls::TlsConfig,
-    wire::{Background, dial::Target, sniff::Protocol},
+    wire::{
+        dial::Target,
+        redis::{Conversation, Info, View},
+        sniff::Protocol,
+    },
 };
 
 /// A Redis or Valkey server.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RedisConfig {
-    /// `redis://[user@]host[:6379][/database]`; `rediss://` for TLS. `valkey://` and `valkeys://` mean the same.
+    /// `redis://[user@]host[:6379][,host…][/database]`: of several hosts the first that opens is asked; `rediss://` for
+    /// TLS; `valkey://` and `valkeys://` mean the same. `unix:///path[?db=1]` or `redis+unix://` for a socket.
+    /// `redis+sentinel://[user@]host[:26379][,host…]/master[/database]` asks sentinels where the master is, such as
+    /// `redis+sentinel://s1,s2,s3/orders`. `redis+cluster://[user@]host[:6379][,host…]` names nodes of a cluster. Both
+    /// begin with `rediss+` for TLS.
     url: Address,
     /// ACL user, if it is not in the URL.
     username: Option<String>,
     /// Password of the user, or the server's `requirepass`.
     password: Option<Secret>,
+    /// ACL user at the sentinels, where they have one.
+    sentinel_username: Option<String>,
+    /// Password at the sentinels, where it is needed; the other one is that of the master.
+    sentinel_password: Option<Secret>,
     /// Files and names for TLS; needs `rediss://`.
     tls: Option<TlsConfig>,
     /// A key that is looked up in every run, behind `PING`. A string is one row with a value, of which 4096 bytes are
@@ -110,6 +122,7 @@ const SLOTS_TRIED: u32 = 64;
 /// Asks a Redis or Valkey server.
 pub struct Redis {
     target: Target,
+    form: Form,
     credentials: Credentials,
     database: i64,
     question: Option<Question>,
@@ -117,10 +130,21 @@ pub struct Redis {
     degraded: RedisDegraded,
 }
 
+/// What stands at the addresses of the URL.
+enum Form {
+    /// Servers.
+    Server,
+    /// Nodes of one cluster.
+    Cluster,
+    /// Sentinels, which know where the master of this name is.
+    Sentinel { master: String, credentials: Credentials },
+}
+
 /// An open conversation.
 pub struct RedisSession {
-    connection: MultiplexedConnection,
-    _driver: Background,
+    conversation: Conversation,
+    /// Where the sentinels said that the master is.
+    master: Option<Endpoint>,
     /// Servers before 7 take one section of `INFO` at a time.
     sections: bool,
     rejected_connections: Option<i64>,
@@ -143,16 +167,40 @@ degraded = { memory = 0.9 }
     const LATENCY: Duration = Duration::from_millis(250);
 
     fn build(config: RedisConfig) -> Result<Self, ConfigError> {
-        let RedisConfig { url, username, password, tls, query, mut expect, degraded } = config;
-        url.expect(&["redis", "rediss", "valkey", "valkeys"], &[]).map_err(ConfigError::at("url"))?;
-        let database = url.path().unwrap_or_else(|| "0".into());
+        let RedisConfig { url, username, password, sentinel_username, sentinel_password, tls, query, mut expect, degraded } =
+            config;
+        let on_socket = ["unix", "redis+unix"].contains(&url.scheme());
+        url.expect(&SCHEMES, if on_socket { &["db"] } else { &[] }).map_err(ConfigError::at("url"))?;
+        let credentials = url.credentials(username, password)?;
+        let at_sentinels = Credentials { user: sentinel_username, password: sentinel_password };
+        if (at_sentinels.user.is_some() || at_sentinels.password.is_some()) && !url.scheme().ends_with("+sentinel") {
+            return Err(ConfigError::new("sentinel_password", "what is for sentinels needs `redis+sentinel://`"));
+        }
+        let secure = ["rediss", "valkeys", "rediss+sentinel", "rediss+cluster"].contains(&url.scheme());
+        let (target, form, database) = if on_socket {
+            let target = url.on_sockets(vec![url.socket().map_err(ConfigError::at("url"))?], tls.as_ref())?;
+            (target, Form::Server, url.parameters().last().map(|(_, database)| database))
+        } else if url.scheme().ends_with("+sentinel") {
+            let Some(path) = url.path() else {
+                return Err(ConfigError::new("url", "the path of the URL must name the master: `redis+sentinel://host/NAME`"));
+            };
+            let (master, database) = path.split_once('/').map_or((&*path, None), |(name, rest)| (name, Some(rest.to_owned())));
+            let form = Form::Sentinel { master: master.to_owned(), credentials: at_sentinels };
+            (url.target(26_379, secure, tls)?, form, database)
+        } else if url.scheme().ends_with("+cluster") {
+            if url.path().is_some_and(|path| path != "0") {
+                return Err(ConfigError::new("url", "a cluster has only database 0: remove the path of the URL"));
+            }
+            (url.target(6379, secure, tls)?, Form::Cluster, None)
+        } else {
+            (url.target(6379, secure, tls)?, Form::Server, url.path())
+        };
+        let database = database.unwrap_or_else(|| "0".into());
         let database = database
             .parse()
-            .map_err(|_| ConfigError::new("url", format!("the path of the URL must be a database number, not `{database}`")))?;
-        let credentials = url.credentials(username, password)?;
-        let target = url.target(6379, url.scheme().ends_with("ss") || url.scheme() == "valkeys", tls)?;
+            .map_err(|_| ConfigError::new("url", format!("the database of the URL must be a number, not `{database}`")))?;
         let question = Question::of_key(query, expect.value.take(), expect.rows)?;
-        Ok(Self { target, credentials, database, question, expect, degraded })
+        Ok(Self { target, form, credentials, database, question, expect, degraded })
     }
 
     fn target(&self) -> &Target {
@@ -160,49 +208,30 @@ degraded = { memory = 0.9 }
     }
 
     async fn open(&self, run: &mut Run) -> Result<RedisSession, Failure> {
-        let password = self.credentials.password.as_ref().map(|secret| run.secret(secret)).transpose()?;
-        let login = match (self.credentials.user.as_deref(), password.as_deref()) {
-            (None, None) => None,
-            (None, Some(password)) => Some(redis::cmd("AUTH").arg(password).to_owned()),
-            (Some(user), password) => Some(redis::cmd("AUTH").arg(user).arg(password.map_or("", String::as_str)).to_owned()),
+        let Form::Sentinel { master, credentials } = &self.form else {
+            let mut session = self.enter(&self.target, run).await?;
+            if matches!(self.form, Form::Cluster) {
+                let answer = run.phase(Phase::Auth, session.ask::<String>(redis::cmd("CLUSTER").arg("INFO"))).await;
+                // Who may not ask this learns of it with the deep questions.
+                if let Some(failure) = answer.err().filter(|failure| failure.kind != FailureKind::Permission) {
+                    self.close(session).await;
+                    return Err(failure);
+                }
+            }
+            return Ok(session);
         };
-        let stream = run.dial(&self.target).await?;
-        // The library would call every refusal of its own log-in a wrong password: it is told of none.
-        let bare = RedisConnectionInfo::default().set_skip_set_lib_name();
-        let patience = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
-        let opened = run
-            .phase(Phase::Auth, async {
-                let (connection, driver) =
-                    MultiplexedConnection::new_with_config(&bare, stream, patience).await.map_err(|error| failure(&error))?;
-                let mut session = RedisSession {
-                    connection,
-                    _driver: Background::spawn(driver),
-                    sections: false,
-                    rejected_connections: None,
-                    slot: 0,
-                };
-                if let Some(login) = &login {
-                    session.ask::<()>(login).await?;
-                }
-                let hello = session.greet().await?;
-                if self.database != 0 {
-                    session.ask::<()>(redis::cmd("SELECT").arg(self.database)).await?;
-                }
-                Ok::<_, Failure>((session, hello))
-            })
-            .await;
-        let (mut session, hello) = opened.map_err(|failure| match failure.kind {
-            FailureKind::ConnectionLost => unasked(&run.first_bytes()).unwrap_or(failure),
-            _ => failure,
-        })?;
-        let word = |key: &str| hello.get(key).and_then(|value| String::from_redis_value_ref(value).ok());
-        if let Some(version) = word("version") {
-            session.sections =
-                version.split('.').next().and_then(|major| major.parse().ok()).is_some_and(|major: u32| major >= 7);
-            run.fact("version", version);
+        let (mut sentinel, _) = Conversation::open(&self.target, credentials, 0, run).await?;
+        let place = run.phase(Phase::Auth, sentinel.master_of(master)).await?;
+        run.phase(Phase::Auth, sentinel.quit()).await?;
+        run.start_over();
+        let mut session = self.enter(&self.target.elsewhere(place.clone()), run).await?;
+        let role = run.phase(Phase::Auth, session.ask::<Vec<redis::Value>>(&redis::cmd("ROLE"))).await;
+        let role = run.optional("ROLE", role)?.and_then(|role| String::from_redis_value_ref(role.first()?).ok());
+        if role.is_some_and(|role| role != "master") {
+            self.close(session).await;
+            return Err(Failure::server("sentinel_not_a_master", ""));
         }
-        run.fact_if("server", word("server"));
-        run.fact_if("mode", word("mode"));
+        session.master = Some(place);
         Ok(session)
     }
 
@@ -227,6 +256,9 @@ degraded = { memory = 0.9 }
         let mut question = redis::cmd("INFO");
         if session.sections {
             question.arg(&["server", "clients", "memory", "persistence", "stats", "replication", "cluster"]);
+        }
+        if !matches!(self.form, Form::Server) {
+            self.examine_others(session, run).await?;
         }
         let answer = session.ask::<String>(&question).await;
         let Some(text) = run.optional("INFO", answer)? else { return Ok(()) };
@@ -262,13 +294,80 @@ degraded = { memory = 0.9 }
     }
 
     async fn close(&self, session: RedisSession) {
-        // The server closes after QUIT; a client that just leaves is as silent, but keeps the port in TIME-WAIT.
-        let mut session = session;
-        let _ = session.ask::<String>(&redis::cmd("QUIT")).await;
+        let _ = session.conversation.quit().await;
     }
 }
 
+/// Every scheme that is understood.
+const SCHEMES: [&str; 10] = [
+    "redis",
+    "rediss",
+    "valkey",
+    "valkeys",
+    "unix",
+    "redis+unix",
+    "redis+sentinel",
+    "rediss+sentinel",
+    "redis+cluster",
+    "rediss+cluster",
+];
+
 impl Redis {
+    /// Logs in to the server that is judged.
+    async fn enter(&self, target: &Target, run: &mut Run) -> Result<RedisSession, Failure> {
+        let (conversation, hello) = Conversation::open(target, &self.credentials, self.database, run).await?;
+        let mut session = RedisSession { conversation, master: None, sections: false, rejected_connections: None, slot: 0 };
+        let word = |key: &str| hello.get(key).and_then(|value| String::from_redis_value_ref(value).ok());
+        if let Some(version) = word("version") {
+            session.sections =
+                version.split('.').next().and_then(|major| major.parse().ok()).is_some_and(|major: u32| major >= 7);
+            run.fact("version", version);
+        }
+        run.fact_if("server", word("server"));
+        run.fact_if("mode", word("mode"));
+        Ok(session)
+    }
+
+    /// Asks every other address of the URL: each sentinel of the master, each node of its cluster.
+    async fn examine_others(&self, session: &RedisSession, run: &mut Run) -> Result<(), Failure> {
+        let (mut views, mut silent) = (Vec::new(), Vec::new());
+        for candidate in 0..self.target.candidates() {
+            let from = run.aside(candidate);
+            let place = run.endpoint(&self.target).to_string();
+            let view = match &self.form {
+                Form::Sentinel { master, credentials } => View::of_sentinel(&self.target, credentials, master, run).await,
+                _ => View::of_node(&self.target, &self.credentials, run).await,
+            };
+            run.back(&from);
+            match view {
+                Ok(view) => views.push(view),
+                Err(failure) => silent.push(format!("{place} ({})", failure.kind)),
+            }
+        }
+        if !silent.is_empty() {
+            run.finding(Finding::degraded("seeds_failing", silent.join(", ")));
+        }
+        run.fact("seeds_answering", views.len());
+        let worst = |flag: &str| views.iter().any(|view| view.flags.contains(flag));
+        if worst("down") {
+            run.finding(Finding::when(worst("o_down"), "sentinel_sees_down", if worst("o_down") { "o_down" } else { "s_down" }));
+        }
+        if let Some(words) = views.iter().find_map(|view| view.no_quorum.as_deref()) {
+            run.finding(Finding::degraded("sentinel_no_quorum", words));
+        }
+        if views.windows(2).any(|pair| pair[0].cluster_state != pair[1].cluster_state) {
+            run.finding(Finding::degraded("cluster_view_split", "cluster_state"));
+        }
+        let masters: Vec<_> = views.iter().filter_map(|view| view.master.as_ref()).collect();
+        // As if it had been lost, which leads to the new one.
+        match masters.first() {
+            Some(place) if !masters.iter().any(|known| Some(*known) == session.master.as_ref()) => {
+                Err(Failure::new(FailureKind::ConnectionLost, format!("the sentinels name another master now: {place}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn judge_server(&self, info: &Info<'_>, session: &mut RedisSession, run: &mut Run) {
         run.fact_if("version", info.word("valkey_version").or_else(|| info.word("redis_version")));
         run.fact_if("mode", info.word("redis_mode"));
@@ -378,17 +477,8 @@ fn judge_cluster(info: &Info<'_>, run: &mut Run) {
 }
 
 impl RedisSession {
-    /// Says who we are, and learns whom we speak to.
-    async fn greet(&mut self) -> Result<HashMap<String, redis::Value>, Failure> {
-        match self.ask(redis::cmd("HELLO").arg(2).arg("SETNAME").arg("probity")).await {
-            // Older than 6, or not allowed to: it has answered, and that is all we need.
-            Err(Failure { code: Some(code), .. })
-                if ["NOPERM", "NOPROTO", "ERR unknown", "ERR Unknown", "ERR syntax"].iter().any(|no| code.starts_with(no)) =>
-            {
-                Ok(HashMap::new())
-            }
-            other => other,
-        }
+    async fn ask<T: FromRedisValue>(&mut self, question: &Cmd) -> Result<T, Failure> {
+        self.conversation.ask(question).await
     }
 
     /// What there is behind a key: nothing that blocks, and nothing that takes longer the more there is.
@@ -411,64 +501,13 @@ impl RedisSession {
         };
         Ok(Answer { value: Some(format!("({kind})")), rows: self.ask(redis::cmd(count).arg(key)).await? })
     }
-
-    async fn ask<T: FromRedisValue>(&mut self, question: &Cmd) -> Result<T, Failure> {
-        question.query_async(&mut self.connection).await.map_err(|error| failure(&error))
-    }
-}
-
-/// From the library's error: the server's own prefix decides; a plain `ERR` is told apart by its text,
-/// which is part of the protocol and not translated.
-fn failure(error: &RedisError) -> Failure {
-    match error.code() {
-        Some(code) => refusal(code, error.detail().unwrap_or_default()),
-        None if error.is_io_error() || error.is_connection_dropped() => Failure::from_chain(error, FailureKind::ConnectionLost),
-        None => Failure::from_chain(error, FailureKind::Protocol),
-    }
-}
-
-fn refusal(code: &str, words: &str) -> Failure {
-    let code = if code == "ERR" { format!("ERR {words}") } else { code.to_owned() };
-    Failure::server(code, words)
-}
-
-/// A server that is full or protected refuses whoever connects before it is asked anything, and closes.
-/// The library drops an answer without a question.
-fn unasked(first: &[u8]) -> Option<Failure> {
-    let line = String::from_utf8_lossy(first);
-    let line = line.strip_prefix('-')?.lines().next()?;
-    let (code, words) = line.split_once(' ').unwrap_or((line, ""));
-    Some(refusal(code, words))
-}
-
-/// The answer to `INFO`: lines of `field:value`.
-struct Info<'a>(HashMap<&'a str, &'a str>);
-
-impl<'a> Info<'a> {
-    fn read(text: &'a str) -> Self {
-        Self(text.lines().filter_map(|line| line.trim_end().split_once(':')).collect())
-    }
-
-    fn word(&self, field: &str) -> Option<&'a str> {
-        self.0.get(field).copied()
-    }
-
-    fn number(&self, field: &str) -> Option<i64> {
-        self.word(field)?.parse().ok()
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "a share is not exact")]
-    fn share(&self, part: &str, whole: &str) -> Option<f64> {
-        let (part, whole) = (self.number(part)?, self.number(whole)?);
-        (whole > 0).then(|| part as f64 / whole as f64)
-    }
 }
 
 #[rustfmt::skip] // one row, one line: it is a table
 static MANUAL: Manual = Manual {
     title: "Redis",
-    summary: "Redis 4 and later, Valkey, and managed servers that speak RESP, as a single server or as one node of a \
-              replication or a cluster.",
+    summary: "Redis 4 and later, Valkey, and managed servers that speak RESP, as a single server, as one node of a \
+              replication or a cluster, by way of sentinels, or as a cluster.",
     levels: &[
         LevelRow { level: "connect", question: "TCP, and TLS with `rediss://`", privilege: "–" },
         LevelRow { level: "handshake", question: "`AUTH`, `HELLO 2 SETNAME probity`", privilege: "`+hello` (optional)" },
@@ -499,6 +538,7 @@ static MANUAL: Manual = Manual {
         FactRow { name: "rdb_last_save_ok", metric: true, meaning: "Whether the last background save succeeded." },
         FactRow { name: "cluster_state_ok", metric: true, meaning: "Whether the node sees the cluster as ok." },
         FactRow { name: "cluster_slots_ok", metric: true, meaning: "Slots served by nodes that are well." },
+        FactRow { name: "seeds_answering", metric: true, meaning: "Sentinels, or nodes of the cluster, that the URL names and that answer." },
         FactRow { name: "cluster_known_nodes", metric: true, meaning: "Nodes that the node knows of." },
     ],
     findings: &[
@@ -514,6 +554,10 @@ static MANUAL: Manual = Manual {
         FindingRow { code: "replication_silent", meaning: "A replica has heard nothing for `degraded.replication_silence`: degraded.", remedy: "The primary may hang: ask it." },
         FindingRow { code: "min_replicas_unmet", meaning: "`min-replicas-to-write` is set and no replica is good: writes fail with NOREPLICAS. Degraded, unhealthy with `expect.writable`.", remedy: "Bring replicas back, or lower `min-replicas-to-write`." },
         FindingRow { code: "cluster_down", meaning: "`cluster_state` is not ok: unhealthy.", remedy: "Run `redis-cli --cluster check`: slots without a node, or no majority." },
+        FindingRow { code: "cluster_view_split", meaning: "Nodes that the URL names disagree about `cluster_state`: degraded.", remedy: "Look for a network that parts the nodes: `CLUSTER NODES` on each." },
+        FindingRow { code: "seeds_failing", meaning: "A sentinel, or a node of the cluster, that the URL names does not answer (observed: address and kind): degraded.", remedy: "Bring it back, or take it out of the URL." },
+        FindingRow { code: "sentinel_no_quorum", meaning: "`SENTINEL CKQUORUM` answers NOQUORUM: no fail-over would happen. Degraded.", remedy: "Bring sentinels back." },
+        FindingRow { code: "sentinel_sees_down", meaning: "A sentinel thinks that the master is down: degraded with `s_down`, unhealthy with `o_down`, which several agree on.", remedy: "Look at the network between sentinels and master, and for a fail-over that cannot be done." },
         FindingRow { code: "cluster_slots_failing", meaning: "Slots lie on nodes that failed or are suspected to have: degraded.", remedy: "Look at `CLUSTER NODES` for the failing ones." },
         FindingRow { code: "cluster_slots_unassigned", meaning: "Fewer than 16384 slots are assigned: degraded.", remedy: "Assign the missing slots with `redis-cli --cluster fix`." },
     ],
@@ -532,6 +576,10 @@ static MANUAL: Manual = Manual {
         CodeRow { code: "BUSY", kind: FailureKind::NotReady, message: "a script blocks the server", remedy: "End it with SCRIPT KILL, or FUNCTION KILL." },
         CodeRow { code: "CLUSTERDOWN", kind: FailureKind::NotReady, message: "the cluster does not serve", remedy: "Run `redis-cli --cluster check`." },
         CodeRow { code: "TRYAGAIN", kind: FailureKind::NotReady, message: "the cluster is moving slots", remedy: "" },
+        CodeRow { code: "sentinel_unknown_master", kind: FailureKind::Config, message: "the sentinel knows no master of this name", remedy: "Correct the path of the URL; `SENTINEL MASTERS` lists the names." },
+        CodeRow { code: "sentinel_not_a_master", kind: FailureKind::NotReady, message: "the server that the sentinel names is not a master", remedy: "A fail-over is under way: wait, or look at the log of the sentinel." },
+        CodeRow { code: "IDONTKNOW", kind: FailureKind::NotReady, message: "the sentinel has not found out yet where the master is", remedy: "" },
+        CodeRow { code: "ERR This instance has cluster support disabled*", kind: FailureKind::Config, message: "the server is not a node of a cluster", remedy: "Use `redis://` instead of `redis+cluster://`." },
         CodeRow { code: "NOREPLICAS", kind: FailureKind::NotReady, message: "too few replicas are connected for writes", remedy: "Bring replicas back." },
         CodeRow { code: "READONLY", kind: FailureKind::NotReady, message: "the server is a replica and takes no writes", remedy: "Point the entry at the primary." },
         CodeRow { code: "OOM", kind: FailureKind::Overload, message: "the server has reached its memory limit", remedy: "" },
@@ -544,28 +592,7 @@ static MANUAL: Manual = Manual {
         CodeRow { code: "ERR Protocol error*", kind: FailureKind::Protocol, message: "the server did not understand us", remedy: "" },
     ],
     unsupported: &[
-        "Sentinel and cluster URLs (`redis+sentinel://`, `redis+cluster://`): point the entry at one node.",
-        "Unix sockets.",
+        "Replicas by way of sentinels (`?role=replica`), and the nodes of a cluster that the URL does not name: give each an entry of its own.",
         "IAM authentication of managed services.",
     ],
 };
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_refusal_that_nobody_asked_for_is_read() {
-        let code = |first: &[u8]| unasked(first).and_then(|failure| failure.code);
-        assert_eq!(code(b"-ERR max number of clients reached\r\n").as_deref(), Some("ERR max number of clients reached"));
-        assert_eq!(code(b"-DENIED Redis is running in protected mode bec").as_deref(), Some("DENIED"));
-        assert_eq!(code(b"+OK\r\n"), None);
-    }
-
-    #[test]
-    fn info_is_read_line_by_line() {
-        let info = Info::read("# Memory\r\nused_memory:900\r\nmaxmemory:1000\r\nbroken\r\n");
-        assert_eq!(info.share("used_memory", "maxmemory"), Some(0.9));
-        assert_eq!(info.number("broken"), None);
-    }
-}

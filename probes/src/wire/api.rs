@@ -42,11 +42,7 @@ pub struct Api {
 pub fn target(url: &Address, plain_port: u16, tls_port: u16, tls: Option<TlsConfig>) -> Result<Target, ConfigError> {
     let secure = url.scheme() == "https";
     let port = if secure { tls_port } else { plain_port };
-    let mut explicit = url.url().clone();
-    if explicit.port().is_none() {
-        explicit.set_port(Some(port)).map_err(|()| ConfigError::new("url", "the URL names no host"))?;
-    }
-    let mut target = Address::parse(explicit.as_str()).map_err(ConfigError::at("url"))?.target(port, secure, tls)?;
+    let mut target = url.target(port, secure, tls)?;
     target.alpn = ALPN;
     Ok(target)
 }
@@ -60,10 +56,10 @@ impl Headers {
     ///
     /// # Errors
     /// A host that cannot stand in a header.
-    pub fn of(target: &Target) -> Result<Self, Failure> {
+    pub fn of(target: &Target, run: &Run) -> Result<Self, Failure> {
         let mut headers = HeaderMap::new();
         headers.insert(header::USER_AGENT, HeaderValue::from_static(concat!("probity/", env!("CARGO_PKG_VERSION"))));
-        headers.insert(header::HOST, value("the host", &target.endpoint.to_string())?);
+        headers.insert(header::HOST, value("the host", &run.endpoint(target).to_string())?);
         Ok(Self(headers))
     }
 

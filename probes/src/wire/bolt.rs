@@ -208,10 +208,10 @@ impl Conversation {
         if apart {
             self.say(LOGON, [Value::map(credentials())]);
         }
-        let hello = self.success().await?;
-        let logon = if apart { self.success().await? } else { Value::Null };
-        let expired = [&hello, &logon].into_iter().any(|said| said.get("credentials_expired") == Some(&Value::Bool(true)));
-        Ok(Welcome { server: hello.get("server").and_then(Value::text).map(str::to_owned), expired })
+        let first = self.success().await?;
+        let second = if apart { self.success().await? } else { Value::Null };
+        let expired = [&first, &second].into_iter().any(|said| said.get("credentials_expired") == Some(&Value::Bool(true)));
+        Ok(Welcome { server: first.get("server").and_then(Value::text).map(str::to_owned), expired })
     }
 
     /// Asks where a database is served, which a server without it says at once.
@@ -270,9 +270,9 @@ impl Conversation {
         self.answer(keep).await
     }
 
-    /// Whether something is still to come, after a wait that was given up.
-    pub(crate) fn owes(&self) -> bool {
-        self.owed > 0
+    /// Goes on after a wait that was given up.
+    pub(crate) async fn settle(&mut self) -> Result<(), Failure> {
+        if self.owed > 0 { self.reset().await } else { Ok(()) }
     }
 
     /// Goes on after a failure: reads over what is still to come, up to the server's word that all is forgotten.

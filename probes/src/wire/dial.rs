@@ -3,6 +3,7 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr},
+    path::Path,
     sync::Arc,
     time::Duration,
 };
@@ -39,8 +40,10 @@ const MOST_ADDRESSES: usize = 8;
 /// Where a dependency is and how TLS is done there.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// The address.
-    pub endpoint: Endpoint,
+    /// Its addresses, in the order in which they are tried; at least one.
+    endpoints: Vec<Endpoint>,
+    /// Whether, when nobody was the one looked for, all are looked at again with lower demands.
+    second_look: bool,
     /// How TLS is done, if it is.
     pub tls: Option<TlsConfig>,
     /// Whether the protocol begins in plain text and asks for TLS later ([`Run::upgrade`]).
@@ -51,21 +54,54 @@ pub struct Target {
 
 impl Target {
     /// Plain text.
+    ///
+    /// # Panics
+    /// Without an address.
     #[must_use]
-    pub fn plain(endpoint: Endpoint) -> Self {
-        Self { endpoint, tls: None, upgrade: false, alpn: &[] }
+    pub fn plain(endpoints: Vec<Endpoint>) -> Self {
+        assert!(!endpoints.is_empty(), "a target has an address");
+        Self { endpoints, second_look: false, tls: None, upgrade: false, alpn: &[] }
     }
 
     /// TLS from the first byte.
     #[must_use]
-    pub fn tls(endpoint: Endpoint, tls: TlsConfig) -> Self {
-        Self { tls: Some(tls), ..Self::plain(endpoint) }
+    pub fn tls(endpoints: Vec<Endpoint>, tls: TlsConfig) -> Self {
+        Self { tls: Some(tls), ..Self::plain(endpoints) }
     }
 
     /// TLS after some words in plain text.
     #[must_use]
-    pub fn upgraded(endpoint: Endpoint, tls: TlsConfig) -> Self {
-        Self { upgrade: true, ..Self::tls(endpoint, tls) }
+    pub fn upgraded(endpoints: Vec<Endpoint>, tls: TlsConfig) -> Self {
+        Self { upgrade: true, ..Self::tls(endpoints, tls) }
+    }
+
+    /// The address that a candidate has. A target beside a list, which has one address, always has that.
+    pub(crate) fn endpoint(&self, candidate: usize) -> &Endpoint {
+        &self.endpoints[candidate % self.endpoints.len()]
+    }
+
+    /// How many candidates there are: addresses, and looks at them.
+    #[must_use]
+    pub fn candidates(&self) -> usize {
+        self.endpoints.len() * if self.second_look { 2 } else { 1 }
+    }
+
+    /// Another address that is spoken to in the same way.
+    #[must_use]
+    pub fn elsewhere(&self, endpoint: Endpoint) -> Self {
+        Self { endpoints: vec![endpoint], second_look: false, ..self.clone() }
+    }
+
+    /// Whether nobody else can read what is said there: under TLS, or on a socket of this machine.
+    #[must_use]
+    pub fn is_private(&self) -> bool {
+        self.tls.is_some() || self.endpoints.iter().all(|endpoint| matches!(endpoint, Endpoint::Unix(_)))
+    }
+
+    /// The same, looked at twice.
+    #[must_use]
+    pub fn with_second_look(self) -> Self {
+        Self { second_look: true, ..self }
     }
 }
 
@@ -81,28 +117,27 @@ impl Run {
     /// Like [`Run::dial`], to a peer that speaks something else than the backend's own protocol.
     pub(crate) async fn dial_as(&mut self, target: &Target, speaks: Protocol) -> Result<Stream, Failure> {
         let first = if target.tls.is_some() && !target.upgrade { Protocol::Tls } else { speaks };
-        let (wire, connection) = match &target.endpoint {
+        let endpoint = target.endpoint(self.candidate);
+        let socket = match endpoint {
             Endpoint::Unix(path) => {
-                let socket = self.phase(Phase::Connect, UnixStream::connect(path)).await.map_err(|f| at(f, &target.endpoint))?;
-                Wire::new(Socket::Unix(socket), first)
+                let socket = self.phase(Phase::Connect, connect_unix(path)).await;
+                Socket::Unix(socket.map_err(|failure| at(failure, endpoint))?)
             }
             Endpoint::Tcp { host, port } => {
                 let addresses = self.resolve(host).await?;
                 let budget = (self.remaining() / 2).min(CONNECT_BUDGET + RACE * u32::try_from(addresses.len()).unwrap_or(1));
                 let candidates: Vec<_> = addresses.into_iter().map(|ip| SocketAddr::new(ip, *port)).collect();
-                let socket = self
-                    .phase_within(Phase::Connect, budget, race(&candidates))
-                    .await
-                    .map_err(|failure| at(failure, &target.endpoint))?;
-                if let Ok(peer) = socket.peer_addr()
-                    && self.phase_now().is_none()
-                {
-                    self.fact("remote_address", peer.to_string());
-                }
-                Wire::new(Socket::Tcp(socket), first)
+                let socket = self.phase_within(Phase::Connect, budget, race(&candidates)).await;
+                Socket::Tcp(socket.map_err(|failure| at(failure, endpoint))?)
             }
+        };
+        if self.phase_now().is_none()
+            && let Some(peer) = socket.peer(endpoint)
+        {
+            self.fact("remote_address", peer);
         }
-        .map_err(|error| self.stamp(Phase::Connect, Failure::from_io(&error)))?;
+        let (wire, connection) =
+            Wire::new(socket, first).map_err(|error| self.stamp(Phase::Connect, Failure::from_io(&error)))?;
         self.connections.push(connection);
         let stream = Stream::Plain(wire);
         if target.tls.is_some() && !target.upgrade { self.upgrade(stream, target).await } else { Ok(stream) }
@@ -129,7 +164,7 @@ impl Run {
         let (Stream::Plain(wire), Some(tls)) = (stream, &target.tls) else {
             return Err(self.stamp(Phase::Tls, Failure::new(FailureKind::Unexpected, "TLS was asked for twice")));
         };
-        let host = match &target.endpoint {
+        let host = match target.endpoint(self.candidate) {
             Endpoint::Tcp { host, .. } => host.as_str(),
             Endpoint::Unix(_) => "localhost",
         };
@@ -227,6 +262,16 @@ async fn race(candidates: &[SocketAddr]) -> io::Result<TcpStream> {
             () = sleep(RACE), if more => {}
         }
     }
+}
+
+/// Unlike TCP, whose request to connect is repeated, a socket says at once when nobody accepts (connect(2), EAGAIN).
+async fn connect_unix(path: &Path) -> Result<UnixStream, Failure> {
+    UnixStream::connect(path).await.map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => {
+            Failure::new(FailureKind::Overload, "its queue of connections is full: the server does not accept them")
+        }
+        _ => Failure::from_io(&error),
+    })
 }
 
 async fn connect(address: SocketAddr) -> io::Result<TcpStream> {

@@ -21,6 +21,8 @@ pub(crate) mod nats;
 pub(crate) mod packstream;
 #[cfg(feature = "rabbitmq")]
 pub(crate) mod rabbitmq;
+#[cfg(feature = "redis")]
+pub(crate) mod redis;
 pub mod resolve;
 pub mod sniff;
 pub mod stream;

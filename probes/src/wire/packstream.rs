@@ -101,7 +101,7 @@ impl Value {
             }
             Self::List(list) => {
                 head(out, Some(0x90), 0xd6, list.len());
-                list.iter().for_each(|value| value.write(out));
+                write_all(list, out);
             }
             Self::Map(entries) => {
                 head(out, Some(0xa0), 0xda, entries.len());
@@ -114,7 +114,7 @@ impl Value {
             Self::Struct(tag, fields) => {
                 out.push(0xb0 + u8::try_from(fields.len()).unwrap_or(u8::MAX).min(15));
                 out.push(*tag);
-                fields.iter().for_each(|value| value.write(out));
+                write_all(fields, out);
             }
         }
     }
@@ -124,6 +124,12 @@ impl Value {
         let mut bytes = bytes;
         let value = read_value(&mut bytes, DEPTH_LIMIT)?;
         bytes.is_empty().then_some(value)
+    }
+}
+
+fn write_all(values: &[Value], out: &mut Vec<u8>) {
+    for value in values {
+        value.write(out);
     }
 }
 

@@ -85,7 +85,7 @@ impl Management {
             })
             .transpose()
             .map_err(unusable)?;
-        let host = HeaderValue::try_from(target.endpoint.to_string()).map_err(unusable)?;
+        let host = HeaderValue::try_from(run.endpoint(target).to_string()).map_err(unusable)?;
         Ok(Self { connection: HttpConnection::open(run, target).await?, host, login })
     }
 

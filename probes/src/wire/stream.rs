@@ -22,7 +22,9 @@ use tokio::{
 use tokio_rustls::client::TlsStream;
 
 use crate::{
+    address::Endpoint,
     failure::{Failure, FailureKind, WireFault},
+    run::{Phase, Run},
     wire::sniff::Protocol,
 };
 
@@ -165,6 +167,14 @@ pub(crate) enum Socket {
 }
 
 impl Socket {
+    /// Whom it is connected to.
+    pub(crate) fn peer(&self, endpoint: &Endpoint) -> Option<String> {
+        match self {
+            Self::Tcp(socket) => socket.peer_addr().ok().map(|peer| peer.to_string()),
+            Self::Unix(_) => Some(endpoint.to_string()),
+        }
+    }
+
     /// A second descriptor of the same socket.
     fn twin(&self) -> io::Result<Self> {
         Ok(match self {
@@ -334,5 +344,48 @@ impl AsyncWrite for Stream {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         either!(self, poll_shutdown, cx)
+    }
+}
+
+impl Run {
+    /// A connection that our own end gave up, or that ends before the peer said anything, means more than a lost one.
+    pub(crate) fn explain_loss(&self, phase: Phase, failure: &mut Failure) {
+        let tether = self.connections.last().map(|connection| &connection.tether);
+        if let Some(fault) = tether.and_then(|tether| tether.fault()) {
+            *failure = Failure { phase: Some(phase), ..fault };
+            return;
+        }
+        let silent = phase == Phase::Connect || tether.is_some_and(|tether| tether.is_silent());
+        let words = failure.server_message.take();
+        match phase {
+            Phase::Tls => {
+                *failure = Failure::new(FailureKind::Tls, "the server closed the connection during the TLS handshake")
+                    .with_code("closed")
+                    .with_remedy("The port may expect plain text, or the server may be full.");
+            }
+            Phase::Connect | Phase::Auth if silent && self.greets => {
+                *failure = Failure::new(FailureKind::Overload, "the server closed the connection before its greeting")
+                    .with_remedy("It may have reached its connection limit; otherwise read its log.");
+            }
+            // Where nobody logs in, the question comes first.
+            Phase::Connect | Phase::Auth | Phase::Query if silent => {
+                failure.message = "the server closed the connection without a word".into();
+                failure.remedy = "The port may expect TLS or another protocol, or the server refuses this machine.".into();
+            }
+            _ => {}
+        }
+        failure.phase = Some(phase);
+        failure.server_message = words;
+    }
+
+    /// A peer that never said a word may be waiting for one of another protocol.
+    pub(crate) fn explain_silence(&self, phase: Phase, failure: &mut Failure) {
+        let silent = self.connections.last().is_some_and(|connection| connection.tether.is_silent());
+        if silent && matches!(phase, Phase::Auth | Phase::Query) && failure.remedy == FailureKind::Timeout.remedy() {
+            failure.remedy =
+                "Not a byte came: the port may expect TLS or another protocol; otherwise the server hangs: look for \
+                              overload or a stopped process."
+                    .into();
+        }
     }
 }

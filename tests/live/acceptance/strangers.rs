@@ -29,15 +29,16 @@ pub(crate) enum Meeting {
 use Meeting::{Closed as C, Named as N, Same as O, Silent as S};
 
 /// Whose port it is, and what the protocol is called.
-pub(crate) const PEERS: [(&str, &str); 11] = [
+pub(crate) const PEERS: [(&str, &str); 12] = [
     ("clickhouse", "HTTP"),
     ("clickhouse, native port", "native protocol"),
+    ("consul", "HTTP"),
     ("http", "HTTP"),
     ("memcached", "Memcached"),
     ("mqtt", "MQTT"),
     ("mysql", "MySQL"),
     ("nats", "NATS"),
-    // To a client of HTTP it speaks that.
+    // To who speaks HTTP it answers so.
     ("neo4j", "HTTP"),
     ("postgres", "PostgreSQL"),
     ("rabbitmq", "AMQP"),
@@ -48,22 +49,24 @@ pub(crate) const PEERS: [(&str, &str); 11] = [
 ///
 /// MySQL and NATS greet, so that a probe of theirs says nothing before it has heard something.
 pub(crate) const MEETINGS: [[Meeting; PEERS.len()]; BACKENDS.len()] = [
-    [O, N, N, C, C, N, N, N, C, N, C],
-    [O, O, O, C, C, N, N, O, C, N, C],
-    [S, N, N, O, C, N, N, C, C, N, N],
-    [S, N, N, N, O, N, N, C, C, N, S],
-    [S, S, S, S, S, O, N, S, S, S, S],
-    [S, S, S, S, S, N, O, S, S, S, S],
-    [S, N, N, S, C, N, N, O, C, N, S],
-    [S, S, N, S, C, N, N, C, O, N, S],
-    [S, N, N, S, C, N, N, C, C, O, S],
-    [S, N, N, N, C, N, N, C, C, N, O],
+    [O, N, N, N, C, C, N, N, N, C, N, C],
+    [O, O, O, O, C, C, N, N, N, C, N, C],
+    [O, O, O, O, C, C, N, N, O, C, N, C],
+    [S, N, N, N, O, C, N, N, C, C, N, N],
+    [S, N, N, N, N, O, N, N, C, C, N, S],
+    [S, S, S, S, S, S, O, N, S, S, S, S],
+    [S, S, S, S, S, S, N, O, S, S, S, S],
+    [S, N, S, N, S, C, N, N, O, C, N, S],
+    [S, S, S, N, S, C, N, N, C, O, N, S],
+    [S, N, S, N, S, C, N, N, C, C, O, S],
+    [S, N, N, N, N, C, N, N, C, C, N, O],
 ];
 
 fn address(peer: &str) -> SocketAddr {
     match peer {
         "clickhouse" => servers::clickhouse::shared().addr(),
         "clickhouse, native port" => servers::clickhouse::shared().native_addr(),
+        "consul" => servers::consul::shared().addr(),
         "http" => servers::nginx::shared().http(),
         "memcached" => servers::memcached::shared().addr(),
         "mqtt" => servers::mosquitto::shared().addr(),
@@ -81,7 +84,7 @@ fn mistake(kind: &str, (peer, name): (&str, &str), meeting: Meeting) -> Option<S
     const PROMPT: Duration = Duration::from_secs(1);
     let proxy = FaultProxy::start(address(peer));
     let scheme = match kind {
-        "clickhouse" => "http",
+        "clickhouse" | "consul" => "http",
         "neo4j" => "bolt",
         "rabbitmq" => "amqp",
         own => own,

@@ -6,6 +6,7 @@ use probity_probes::{FailureKind, FaultDomain, Phase};
 use serde_json::{Value as Json, json};
 
 use super::{code, entry, expect, fact, probe};
+use crate::live::sockets::Subject;
 use crate::live::tls::{Secured, certificate_tests};
 use crate::support::probe::Asked;
 use crate::support::servers::memcached::{Memcached, shared};
@@ -20,8 +21,6 @@ states! { "memcached":
     UNKNOWN_USER = "an unknown user", "-Y, and another user in the entry" => Expected::fails(FailureKind::Auth);
     NONE = "no password where one is needed", "-Y, and none in the entry" => Expected::fails(FailureKind::Auth);
     NEEDLESS = "a password where none is needed", "a password in the entry alone" => Expected::fails(FailureKind::Config);
-    SOCKET = "a unix socket", "-s" => Expected::HEALTHY;
-    NO_SOCKET = "a unix socket that is not there", "unix:///nowhere" => Expected::fails(FailureKind::ConnectRefused);
     ABSENT = "nobody listens", "a free port" => Expected::fails(FailureKind::ConnectRefused);
     TLS_PORT = "plain text to a TLS port", "memcached:// to a server with -Z" => Expected::fails(FailureKind::ConnectionLost);
     PLAIN_PORT = "TLS to a plain-text port", "memcached+tls:// to a server without -Z" => Expected::fails(FailureKind::Tls);
@@ -78,9 +77,13 @@ fn a_unix_socket_is_a_way_too() {
         return;
     }
     let server = Memcached::builder().socket().start();
-    let asked = |url: String| Asked::new("memcached", json!({ "url": url })).run();
-    check(&SOCKET, &asked(format!("unix://{}", server.socket().display())));
-    check(&NO_SOCKET, &asked("unix:///nowhere/memcached.sock".into()));
+    let subject = Subject {
+        kind: "memcached",
+        process: server.process(),
+        socket: server.socket().clone(),
+        entry: |socket| json!({ "url": format!("unix://{}", socket.display()) }),
+    };
+    subject.all();
 }
 
 #[test]

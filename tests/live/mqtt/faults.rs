@@ -1,4 +1,4 @@
-//! A bad network in front of it.
+//! A bad network in front of it, and bad hosts beside it.
 
 use std::time::Duration;
 
@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::entry;
 use crate::live::faults::fault_tests;
+use crate::live::hosts::host_tests;
 use crate::support::peers;
 use crate::support::probe::Asked;
 use crate::support::servers::mosquitto::Mosquitto;
@@ -26,6 +27,8 @@ fault_tests! { "mqtt", Mosquitto::start(), |addr| entry(addr, json!({}));
     garbage_is_no_protocol
     flood_is_not_swallowed
 }
+
+host_tests! { "mqtt", Mosquitto::start(), |addr| entry(addr, json!({})) }
 
 #[test]
 fn an_endless_answer_is_cut_off() {

@@ -5,6 +5,7 @@ use probity_probes::{FailureKind, Options, Phase, Status};
 use serde_json::json;
 
 use super::{code, entry, expect, fact, probe};
+use crate::live::sockets::Subject;
 use crate::support::probe::Asked;
 use crate::support::servers::mysql::{BARE, DATABASE, Mysql, shared};
 use crate::support::servers::{PASSWORD, USER};
@@ -150,4 +151,19 @@ fn modes_of_tls_that_would_be_unsafe_are_refused() {
     for mode in ["DISABLED", "REQUIRED", "VERIFY_CA", "VERIFY_IDENTITY", "verify-identity"] {
         assert_eq!(build(&format!("mysql://h/?ssl-mode={mode}")), "");
     }
+}
+
+#[test]
+fn a_unix_socket_is_a_way_too() {
+    if !require("mysql") {
+        return;
+    }
+    let server = Mysql::start();
+    let subject = Subject {
+        kind: "mysql",
+        process: server.process(),
+        socket: server.socket(),
+        entry: |socket| json!({ "url": format!("mysql:///{DATABASE}?socket={}", socket.display()), "username": USER, "password": PASSWORD }),
+    };
+    subject.all();
 }

@@ -13,7 +13,7 @@ use crate::support::truth::{Expected, check, states};
 use crate::support::{free_port, require};
 
 states! { "neo4j":
-    COLD = "just started", "nobody has asked it anything" => Expected::HEALTHY;
+    COLD = "just started", "it was asked once" => Expected::HEALTHY;
     ROUTED = "asked as applications that are routed", "neo4j://" => Expected::HEALTHY;
     WRITABLE = "writable", "expect.writable" => Expected::HEALTHY;
     ADVERTISED = "a useless address is advertised, and the server is alone", "neo4j://, which it routes to where we came" => Expected::HEALTHY;
@@ -35,10 +35,12 @@ fn the_first_question_after_a_start_is_slow_and_nothing_is_degraded() {
     }
     let server = Neo4j::builder().cold().start();
     let probe = probe(&server, json!({ "query": "MATCH (n:Order) WHERE n.open RETURN count(n)" }));
+    // How long it takes is a matter of the machine.
     let outcome = probe.run_within(Duration::from_mins(1));
-    check(&COLD.within(Duration::from_mins(1)), &outcome);
+    assert_eq!((outcome.failure.as_ref(), outcome.findings.len()), (None, 0), "{outcome:#?}");
     let took = |phase| outcome.phases.get(phase).expect("it happened");
     assert!(took(Phase::Auth) > 2 * took(Phase::Query), "{outcome:#?}");
+    check(&COLD, &probe.run());
 }
 
 /// What it advertises counts only for servers that are not asked themselves.
@@ -64,7 +66,7 @@ fn a_routing_table_must_lead_somewhere() {
     };
     let talk = |servers: &[&str]| {
         let script = asked_and_told(asked_and_told(script::let_in(), servers), servers);
-        script.wait_for("SHOW DATABASES").wait_for([0xf4, 0, 0]).say(script::answer(&columns, &[row.clone()]))
+        script.wait_for("SHOW DATABASES").wait_for([0xf4, 0, 0]).say(script::answer(&columns, std::slice::from_ref(&row)))
     };
     let ask = |scheme: &str, peer: &Peer| Asked::new("neo4j", json!({ "url": format!("{scheme}://{}", peer.addr()) })).run();
     let outcome = ask("neo4j", &Peer::start([talk(&[&nobody])]));
@@ -106,7 +108,7 @@ fn a_database_that_failed_is_told_at_once_although_the_log_in_succeeds() {
     // A command has no plan that could be made before it is timed.
     server.rows("system", "SHOW DATABASES");
     let probe = deep(&server, json!({ "url": format!("bolt://{}?database=system", server.addr()), "query": "SHOW DATABASES" }));
-    let outcome = probe.run();
+    let outcome = probe.run_within(super::SOON);
     check(&OTHER, &outcome);
     assert_eq!(["databases_online", "databases_not_online"].map(|name| fact(&outcome, name)), ["1", "1"]);
 }

@@ -4,6 +4,7 @@ use probity_probes::{FailureKind, Phase};
 use serde_json::json;
 
 use super::{code, expect, fact, probe};
+use crate::live::sockets::Subject;
 use crate::support::servers::postgres::{self, DATABASE, Postgres};
 use crate::support::servers::{PASSWORD, USER};
 use crate::support::truth::{Expected, check, states};
@@ -97,4 +98,23 @@ fn rejected_credentials_are_not_tried_again_until_their_file_changes() {
     assert_eq!(server.process().log().matches("password authentication failed").count(), 1);
     std::fs::write(&file, format!("{PASSWORD}\n")).expect("a file can be written");
     check(&KNOWN, &probe.run());
+}
+
+#[test]
+fn a_unix_socket_is_a_way_too() {
+    if !require("postgres") {
+        return;
+    }
+    let server = Postgres::builder().setting("unix_socket_directories", ".").start();
+    let subject = Subject {
+        kind: "postgres",
+        process: server.process(),
+        socket: server.socket(),
+        entry: |socket| {
+            let (folder, name) = (socket.parent().expect("a folder"), socket.extension().expect("a number"));
+            let url = format!("postgres://{USER}@/{DATABASE}?host={}&port={}", folder.display(), name.display());
+            json!({ "url": url, "password": PASSWORD })
+        },
+    };
+    subject.all();
 }

@@ -176,7 +176,7 @@ fn a_pooler_passes_a_question_on() {
         return;
     }
     let server = furnished();
-    let pooler = postgres::Pooler::start(&server);
+    let pooler = postgres::Pooler::start(server.addr(), "default_pool_size = 1");
     let through = |query: &str, expected: Json| {
         let url = format!("postgres://{USER}@{}/postgres", pooler.addr());
         Asked::new("postgres", entry(pooler.addr(), json!({ "url": url, "query": query, "expect": expected })))

@@ -176,7 +176,7 @@ fn a_pooler_passes_it_on() {
     }
     let server = Postgres::start();
     furnish(&server);
-    let pooler = Pooler::start(&server);
+    let pooler = Pooler::start(server.addr(), "default_pool_size = 1");
     let probes = [(); 3].map(|()| at(pooler.addr(), Depth::Roundtrip));
     probes.iter().cycle().take(9).for_each(|probe| check(&ROUND_POOLED, &probe.run()));
     assert_eq!(server.sql("SELECT count(*) FROM probity.canary"), "0");

@@ -4,6 +4,7 @@ use probity_probes::{FailureKind, Options, Phase};
 use serde_json::{Value as Json, json};
 
 use super::{code, entry, expect, fact, probe};
+use crate::live::sockets::Subject;
 use crate::support::probe::Asked;
 use crate::support::servers::redis::{self, Redis};
 use crate::support::servers::{PASSWORD, USER};
@@ -114,4 +115,19 @@ fn a_database_that_does_not_exist_is_a_mistake_of_the_catalog() {
     let server = Redis::start();
     check(&NO_DATABASE, &asking(&server, 99));
     check(&super::serving::WELL, &asking(&server, 15));
+}
+
+#[test]
+fn a_unix_socket_is_a_way_too() {
+    if !require("redis") {
+        return;
+    }
+    let server = Redis::builder().setting("unixsocket redis.sock").start();
+    let subject = Subject {
+        kind: "redis",
+        process: server.process(),
+        socket: server.folder().join("redis.sock"),
+        entry: |socket| json!({ "url": format!("unix://{}?db=3", socket.display()) }),
+    };
+    subject.all();
 }

@@ -17,6 +17,10 @@ states! { "redis":
     HOLED = "a cluster that has lost a node and goes on", "the same with cluster-require-full-coverage no" => Expected::degraded("cluster_slots_failing");
     UNFINISHED = "a cluster with slots that nobody has", "100 slots and cluster-require-full-coverage no" => Expected::degraded("cluster_slots_unassigned");
     BLIND = "a cluster that does not tell of itself", "a user without CLUSTER INFO" => Expected::HEALTHY;
+    SEEDS = "a cluster by its nodes", "redis+cluster:// and three nodes" => Expected::HEALTHY;
+    SEED_GONE = "a node that the URL names is down, and the cluster goes on", "cluster-require-full-coverage no, the first of three killed" => Expected::degraded("seeds_failing");
+    SPLIT = "nodes that disagree about the cluster", "CLUSTER RESET of one of three, the others go on" => Expected::degraded("cluster_view_split");
+    NO_CLUSTER = "a server that is no node of a cluster", "redis+cluster:// to a single server" => Expected::fails(FailureKind::Config);
     DATABASE = "a database of a cluster", "database 1 with cluster-enabled" => Expected::fails(FailureKind::Config);
 }
 
@@ -102,4 +106,42 @@ fn a_cluster_that_does_not_tell_of_itself_lowers_coverage() {
     let outcome = Asked::new("redis", entry(server.addr(), json!({ "username": USER, "password": PASSWORD }))).run();
     check(&BLIND, &outcome);
     assert_eq!(outcome.missing, ["CLUSTER INFO"]);
+}
+
+/// A probe of a cluster by its nodes.
+fn by_seeds(nodes: &[&Redis]) -> Asked {
+    let hosts: Vec<_> = nodes.iter().map(|node| node.addr().to_string()).collect();
+    Asked::new("redis", json!({ "url": format!("redis+cluster://{}", hosts.join(",")) }))
+}
+
+#[test]
+fn a_cluster_is_asked_at_every_node_that_the_url_names() {
+    if !require("redis") {
+        return;
+    }
+    let [first, second, third] = cluster();
+    let outcome = by_seeds(&[&first, &second, &third]).run();
+    check(&SEEDS, &outcome);
+    assert_eq!((fact(&outcome, "seeds_answering").as_str(), fact(&outcome, "mode").as_str()), ("3", "cluster"));
+    for node in [&first, &second, &third] {
+        node.command(&["CONFIG", "SET", "cluster-require-full-coverage", "no"]);
+    }
+    third.command(&["CLUSTER", "RESET", "HARD"]);
+    third.command(&["CONFIG", "SET", "cluster-require-full-coverage", "yes"]);
+    until_cluster_says(&third, "cluster_state:fail");
+    check(&SPLIT, &by_seeds(&[&first, &second, &third]).run());
+    check(&SPLIT, &by_seeds(&[&second, &third]).run());
+
+    first.process().kill9();
+    let outcome = by_seeds(&[&first, &second]).run();
+    check(&SEED_GONE, &outcome);
+    assert!(outcome.findings.iter().any(|finding| finding.code == "address_failing"), "{outcome:#?}");
+}
+
+#[test]
+fn a_server_without_a_cluster_is_not_taken_for_one() {
+    if !require("redis") {
+        return;
+    }
+    check(&NO_CLUSTER, &by_seeds(&[&Redis::start()]).run());
 }

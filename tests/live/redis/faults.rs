@@ -1,15 +1,18 @@
-//! A bad network in front of it.
+//! A bad network in front of it, and bad hosts beside it.
 
 use serde_json::json;
 
 use super::entry;
 use crate::live::faults::fault_tests;
+use crate::live::hosts::host_tests;
 use crate::support::peers;
 use crate::support::probe::Asked;
 use crate::support::servers::redis::Redis;
 use crate::support::truth::{Expected, State, check};
 
 fault_tests! { "redis", Redis::start(), |addr| entry(addr, json!({})) }
+
+host_tests! { "redis", Redis::start(), |addr| entry(addr, json!({})) }
 
 #[test]
 fn an_endless_answer_is_cut_off() {

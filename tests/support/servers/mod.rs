@@ -5,6 +5,7 @@
 //! nobody may make them sick.
 
 pub(crate) mod clickhouse;
+pub(crate) mod consul;
 pub(crate) mod memcached;
 pub(crate) mod mosquitto;
 pub(crate) mod mysql;
@@ -40,7 +41,7 @@ const KNOWN: &[(&str, &[&str], &str)] = &[
 ];
 
 /// What Debian does not have.
-const FARM: &[&str] = &["neo4j"];
+const FARM: &[&str] = &["consul", "neo4j"];
 
 /// Why the servers of a backend cannot be started here; `None` when they can.
 #[track_caller]

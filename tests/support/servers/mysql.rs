@@ -222,6 +222,11 @@ impl Mysql {
         &self.process
     }
 
+    /// Its unix socket.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.folder.path().join("socket")
+    }
+
     /// Starts it again after a kill (or kills it first) and waits until it answers.
     #[track_caller]
     pub(crate) fn restart(&self) {
@@ -242,7 +247,7 @@ impl Mysql {
     pub(crate) fn try_sql(&self, statements: &str) -> io::Result<String> {
         let mut client = Command::new(program("mariadb"));
         client.args(["--no-defaults", "--user=root", "--batch", "--skip-column-names", "--connect-timeout=5"]);
-        client.arg(format!("--socket={}", self.folder.path().join("socket").display()));
+        client.arg(format!("--socket={}", self.socket().display()));
         let done = client.arg(format!("--execute={statements}")).stdin(Stdio::null()).output()?;
         if done.status.success() {
             Ok(String::from_utf8_lossy(&done.stdout).trim_end().to_owned())

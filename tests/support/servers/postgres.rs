@@ -8,6 +8,7 @@ mod template;
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -96,7 +97,7 @@ pub(crate) struct Postgres {
     process: Server,
     port: u16,
     state: State,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Postgres {
@@ -131,6 +132,11 @@ impl Postgres {
     /// Where it listens.
     pub(crate) fn addr(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
+    /// Its unix socket, if it was told to have one in its folder (`unix_socket_directories = .`).
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.folder.path().join(format!("data/.s.PGSQL.{}", self.port))
     }
 
     /// The process, to be frozen, killed, or read the log of. Frozen as a whole: the main process alone only accepts.
@@ -303,7 +309,7 @@ impl Postgres {
             // A kill would leave its System V shared memory behind for good.
             .stop_by_quit()
             .start();
-        let postgres = Self { process, port, state, _folder: folder };
+        let postgres = Self { process, port, state, folder };
         postgres.wait_until_ready();
         postgres
     }

@@ -1,9 +1,11 @@
 //! Redis (7.0 and later): healthy, replicating, and in every state that makes it refuse.
 
 mod client;
+pub(crate) mod sentinel;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::Path;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -24,6 +26,7 @@ pub(crate) struct Builder {
     settings: Vec<String>,
     password: Option<String>,
     tls_port: Option<u16>,
+    sentinel: bool,
 }
 
 impl Builder {
@@ -66,16 +69,20 @@ impl Builder {
         let folder = scratch();
         let port = free_port();
         let conf = folder.path().join("redis.conf");
-        let fixed = format!(
-            "bind 127.0.0.1\nport {port}\ndir {}\nsave \"\"\nenable-debug-command yes\n\
-             enable-protected-configs yes\nrepl-diskless-sync-delay 0\n",
-            folder.path().display()
-        );
+        let mut fixed = format!("bind 127.0.0.1\nport {port}\ndir {}\n", folder.path().display());
+        if !self.sentinel {
+            fixed += "save \"\"\nenable-debug-command yes\nenable-protected-configs yes\nrepl-diskless-sync-delay 0\n";
+        }
         let settings = fixed + &self.settings.join("\n") + "\n";
         std::fs::write(&conf, settings).expect("redis.conf can be written");
         let launch = Launch::new(program("redis-server"), folder.path().join("log"));
-        let redis =
-            Redis { process: launch.arg(conf).start(), port, tls_port: self.tls_port, password: self.password, _folder: folder };
+        let redis = Redis {
+            process: launch.arg(conf).args(self.sentinel.then_some("--sentinel")).start(),
+            port,
+            tls_port: self.tls_port,
+            password: self.password,
+            folder,
+        };
         redis.wait_until_answering();
         redis
     }
@@ -88,13 +95,13 @@ pub(crate) struct Redis {
     port: u16,
     tls_port: Option<u16>,
     password: Option<String>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Redis {
     /// One without a password, and whatever else the builder is told.
     pub(crate) fn builder() -> Builder {
-        Builder { settings: Vec::new(), password: None, tls_port: None }
+        Builder { settings: Vec::new(), password: None, tls_port: None, sentinel: false }
     }
 
     /// A healthy one of one's own.
@@ -113,6 +120,11 @@ impl Redis {
     pub(crate) fn tls_addr(&self) -> SocketAddr {
         let port = self.tls_port.expect("this Redis was started without TLS");
         (Ipv4Addr::LOCALHOST, port).into()
+    }
+
+    /// Where its files and its sockets are.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// The process, to be frozen, killed, or read the log of.

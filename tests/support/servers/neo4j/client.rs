@@ -89,7 +89,9 @@ impl Client {
 /// A message in one chunk.
 pub(crate) fn message(tag: u8, fields: &[Value]) -> Vec<u8> {
     let mut message = vec![0xb0 + u8::try_from(fields.len()).expect("few fields"), tag];
-    fields.iter().for_each(|field| pack(field, &mut message));
+    for field in fields {
+        pack(field, &mut message);
+    }
     let length = u16::try_from(message.len()).expect("a short message");
     [&length.to_be_bytes(), &message[..], &[0, 0]].concat()
 }
@@ -112,7 +114,9 @@ fn pack(value: &Value, out: &mut Vec<u8>) {
         }
         Value::Array(list) => {
             sized(0xd6, list.len(), out);
-            list.iter().for_each(|value| pack(value, out));
+            for value in list {
+                pack(value, out);
+            }
         }
         Value::Object(map) => {
             sized(0xda, map.len(), out);

@@ -1,0 +1,75 @@
+//! Leaders, and what is answered without one.
+
+use std::time::Duration;
+
+use probity_probes::{FailureKind, Options};
+use serde_json::json;
+
+use super::{code, entry, expect, fact};
+use crate::support::probe::Asked;
+use crate::support::servers::consul::{Cluster, alone};
+use crate::support::truth::{Expected, check, states};
+use crate::support::{PATIENCE, eventually, require};
+
+states! { "consul":
+    LEADERLESS = "a server that has never had a leader, and says so with status 200", "bootstrap_expect = 3, one server" => Expected::fails(FailureKind::NotReady);
+    THREE = "three servers", "one leads" => Expected::HEALTHY;
+    MORE_WANTED = "fewer servers than there must be", "expect.min_servers = 5 of three" => Expected::degraded("servers_missing");
+    ONE_DOWN = "one of three servers is down", "kill -9; autopilot says it with status 429" => Expected::degraded("autopilot_unhealthy");
+    LOST = "two of three servers are down, and the lists would answer after ten seconds", "kill -9 of the leader, too" => Expected::fails(FailureKind::NotReady);
+    BACK = "the servers are back", "started again" => Expected::HEALTHY;
+}
+
+/// The API answers, with status 200 and an empty string; everything else would be silent for seconds.
+#[test]
+fn no_leader_is_not_ready_although_the_status_is_200() {
+    if !require("consul") {
+        return;
+    }
+    let server = alone();
+    let outcome = expect(&LEADERLESS, server.addr(), json!({}));
+    assert_eq!(code(&outcome), "no_leader");
+    assert!(outcome.duration < Duration::from_secs(1), "{outcome:#?}");
+}
+
+#[test]
+fn a_quorum_shrinks_is_lost_and_comes_back() {
+    if !require("consul") {
+        return;
+    }
+    let cluster = Cluster::start();
+    let (followers, leader) = cluster.followers_and_leader();
+    let looking = |keys| {
+        let options = Options { deep_interval: Duration::ZERO, ..Options::default() };
+        Asked::with("consul", entry(followers[0].addr(), keys), options)
+    };
+    let probe = looking(json!({}));
+    let outcome = probe.run();
+    check(&THREE, &outcome);
+    assert_eq!(
+        ["peers", "voters", "servers_healthy", "failure_tolerance"].map(|name| fact(&outcome, name)),
+        ["3", "3", "3", "1"]
+    );
+    check(&MORE_WANTED, &looking(json!({ "expect": { "min_servers": 5 } })).run());
+
+    followers[1].process().kill9();
+    eventually(PATIENCE, "autopilot sees it", || {
+        let health = followers[0].get("/v1/operator/autopilot/health").ok()?;
+        (health.status == 429).then_some(())
+    });
+    check(&ONE_DOWN, &probe.run());
+
+    leader.process().kill9();
+    eventually(PATIENCE, "the last server knows that nobody leads", || followers[0].leader().filter(String::is_empty));
+    let outcome = probe.run();
+    check(&LOST, &outcome);
+    assert_eq!(code(&outcome), "no_leader");
+
+    followers[1].process().restart();
+    leader.process().restart();
+    eventually(PATIENCE, "everybody is back", || {
+        let health = followers[0].get("/v1/operator/autopilot/health").ok()?.json();
+        (health["FailureTolerance"] == 1).then_some(())
+    });
+    check(&BACK, &probe.run());
+}
