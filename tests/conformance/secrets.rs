@@ -4,6 +4,7 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use mongodb::bson::doc;
 use probity_probes::testing::{Peer, Script};
 use probity_probes::{Entry, Options, Outcome};
 use serde_json::{Value, json};
@@ -13,6 +14,7 @@ use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use super::{at, backends};
 use crate::support::alone::alone;
 use crate::support::probe::Asked;
+use crate::support::servers::mongodb::message;
 use crate::support::servers::neo4j::script;
 
 const SENTINEL: &str = "probe-sentinel-4711";
@@ -42,6 +44,10 @@ fn echo(kind: &str) -> Script {
         "memcached" => {
             let login = Script::new().wait_for("version\r\n").say("CLIENT_ERROR unauthenticated\r\n").wait_for(SENTINEL);
             login.say(format!("SERVER_ERROR {SENTINEL}\r\n"))
+        }
+        "mongodb" => {
+            let refusal = doc! { "ok": 0.0, "code": 18, "codeName": SENTINEL, "errmsg": SENTINEL, "setName": SENTINEL };
+            Script::new().wait_for("admin").say(message(&refusal, 1))
         }
         "mqtt" => {
             let length = u8::try_from(SENTINEL.len()).expect("a short secret");

@@ -7,6 +7,7 @@ mod faults;
 mod hosts;
 mod http;
 mod memcached;
+mod mongodb;
 mod mqtt;
 mod mysql;
 mod nats;
@@ -22,8 +23,8 @@ pub(crate) mod truth;
 use crate::support::truth::State;
 
 /// Every backend, in the order of the alphabet.
-pub(crate) const BACKENDS: [&str; 11] =
-    ["clickhouse", "consul", "http", "memcached", "mqtt", "mysql", "nats", "neo4j", "postgres", "rabbitmq", "redis"];
+pub(crate) const BACKENDS: [&str; 12] =
+    ["clickhouse", "consul", "http", "memcached", "mongodb", "mqtt", "mysql", "nats", "neo4j", "postgres", "rabbitmq", "redis"];
 
 /// Every state that is made and decided here: the rows of the truth table.
 pub(crate) fn states() -> Vec<State> {
@@ -32,6 +33,7 @@ pub(crate) fn states() -> Vec<State> {
         consul::STATES,
         http::STATES,
         memcached::STATES,
+        mongodb::STATES,
         mqtt::STATES,
         mysql::STATES,
         nats::STATES,

@@ -13,6 +13,17 @@ const RECENT: Duration = Duration::from_secs(5);
 
 /// What a run may take beyond its deadline here and now: [`LATE`], and what plain sleeps have lately taken too long.
 pub(crate) fn late() -> Duration {
+    LATE + worst_delay()
+}
+
+/// Whether the machine itself may have kept a run from ending in its own time, so that it was left behind.
+pub(crate) fn is_slow() -> bool {
+    const NOTABLE: Duration = Duration::from_millis(10);
+    worst_delay() > NOTABLE
+}
+
+/// What plain sleeps have lately taken too long.
+fn worst_delay() -> Duration {
     static BEATS: LazyLock<Mutex<VecDeque<(Instant, Duration)>>> = LazyLock::new(|| {
         thread::spawn(beat);
         Mutex::default()
@@ -31,5 +42,5 @@ pub(crate) fn late() -> Duration {
         }
     }
     let beats = BEATS.lock().unwrap_or_else(PoisonError::into_inner);
-    LATE + beats.iter().map(|(_, delay)| *delay).max().unwrap_or_default()
+    beats.iter().map(|(_, delay)| *delay).max().unwrap_or_default()
 }

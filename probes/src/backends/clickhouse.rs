@@ -11,9 +11,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, header};
-use http_body_util::Full;
+use http::HeaderName;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use url::form_urlencoded;
@@ -26,18 +24,16 @@ use crate::{
     finding::{Finding, Value},
     manual::{CodeRow, FactRow, FindingRow, LevelRow, Manual},
     question::{Answer, Question},
-    run::{Phase, Run},
+    run::Run,
     secret::Secret,
     tls::TlsConfig,
     wire::{
+        api::{self, Api, Headers},
         dial::Target,
-        http::{ALPN, HttpConnection, Reply},
+        http::Reply,
         sniff::Protocol,
     },
 };
-
-/// Most bytes of an answer; of ours only `/replicas_status` may have many lines.
-const ANSWER_LIMIT: usize = 1 << 20;
 
 /// A ClickHouse server.
 #[derive(Deserialize, JsonSchema)]
@@ -116,11 +112,7 @@ pub struct Clickhouse {
 
 /// A kept-alive connection and what is sent on it.
 pub struct ClickhouseSession {
-    connection: HttpConnection,
-    target: Target,
-    /// The server, or what stands before it, closes the connection behind its last answer.
-    ended: bool,
-    headers: HeaderMap,
+    api: Api,
     /// What every question is asked with, such as the database.
     parameters: String,
     version: (u32, u32),
@@ -150,9 +142,7 @@ degraded = { disk = 0.9 }
             return Err(ConfigError::new("url", message));
         }
         url.expect(&["http", "https"], &["database"]).map_err(ConfigError::at("url"))?;
-        let secure = url.scheme() == "https";
-        let mut target = url.target(if secure { 8443 } else { 8123 }, secure, tls)?;
-        target.alpn = ALPN;
+        let target = api::target(&url, 8123, 8443, tls)?;
         let database = url.parameters().last().map(|(_, database)| database);
         let credentials = url.credentials(username, password)?;
         let question = Question::of(query, expect.value.take(), expect.rows)?;
@@ -166,12 +156,8 @@ degraded = { disk = 0.9 }
 
     async fn open(&self, run: &mut Run) -> Result<ClickhouseSession, Failure> {
         let headers = self.headers(run)?;
-        let connection = HttpConnection::open(run, &self.target).await?;
         let mut session = ClickhouseSession {
-            connection,
-            target: self.target.clone(),
-            ended: false,
-            headers,
+            api: Api::open(run, &self.target, headers).await?,
             parameters: String::new(),
             version: (0, 0),
             refused: Vec::new(),
@@ -227,7 +213,7 @@ degraded = { disk = 0.9 }
     }
 
     async fn close(&self, session: ClickhouseSession) {
-        session.connection.close().await;
+        session.api.close().await;
     }
 }
 
@@ -262,20 +248,17 @@ const DISKS: &str = "SELECT name, free_space, total_space FROM system.disks WHER
 const FIXED_SETTINGS: [&str; 2] = ["164", "452"];
 
 impl Clickhouse {
-    fn headers(&self, run: &mut Run) -> Result<HeaderMap, Failure> {
-        let mut headers = HeaderMap::new();
-        headers.insert(header::USER_AGENT, HeaderValue::from_static(concat!("probity/", env!("CARGO_PKG_VERSION"))));
-        headers.insert(header::HOST, value("the host", &run.endpoint(&self.target).to_string())?);
+    fn headers(&self, run: &mut Run) -> Result<Headers, Failure> {
+        let mut headers = Headers::of(&self.target, run)?;
         let Credentials { user, password } = &self.credentials;
         if user.is_some() || password.is_some() {
-            headers.insert("x-clickhouse-user", value("the user name", user.as_deref().unwrap_or("default"))?);
+            let user = user.as_deref().unwrap_or("default");
+            headers = headers.with(HeaderName::from_static("x-clickhouse-user"), user)?;
         }
-        if let Some(password) = password {
-            let mut key = value("the password", &run.secret(password)?)?;
-            key.set_sensitive(true);
-            headers.insert("x-clickhouse-key", key);
+        match password {
+            Some(password) => headers.with_secret(HeaderName::from_static("x-clickhouse-key"), &run.secret(password)?),
+            None => Ok(headers),
         }
-        Ok(headers)
     }
 
     /// The first question with credentials. Where the profile allows it, no question is logged and each has its limit.
@@ -356,7 +339,7 @@ impl Clickhouse {
             run.finding(Finding::when(stale, "replica_delay", delay).against(limit));
         }
         // This page counts only against a server: for read-only tables it has said that all is well.
-        let page = session.page("/replicas_status", run).await?;
+        let page = session.api.get("/replicas_status", run).await?;
         if metric("ZooKeeperSession") == Some(0) {
             run.finding(Finding::when(self.expect.writable, "keeper_lost", "no session"));
         } else if page.status.is_server_error() {
@@ -403,10 +386,6 @@ impl Clickhouse {
 
 const GREETING: &str = "SELECT version(), timezone()";
 
-fn value(what: &str, text: &str) -> Result<HeaderValue, Failure> {
-    HeaderValue::from_str(text).map_err(|_| Failure::new(FailureKind::Config, format!("{what} cannot be sent in a header")))
-}
-
 fn note_metrics(metrics: &HashMap<String, String>, run: &mut Run) {
     let number = |name: &str| metrics.get(name).and_then(|value| value.parse::<i64>().ok());
     run.fact_if("connections_http", number("HTTPConnection"));
@@ -426,7 +405,7 @@ fn judge_inserts(session: &mut ClickhouseSession, events: &HashMap<String, Strin
 impl ClickhouseSession {
     /// Whether it is ClickHouse at all.
     async fn ping(&mut self, run: &mut Run) -> Result<(), Failure> {
-        let reply = self.page("/ping", run).await?;
+        let reply = self.api.get("/ping", run).await?;
         if reply.status.is_success() && reply.body.starts_with(b"Ok.") {
             return Ok(());
         }
@@ -441,23 +420,6 @@ impl ClickhouseSession {
         Err(failure)
     }
 
-    async fn page(&mut self, path: &str, run: &mut Run) -> Result<Reply, Failure> {
-        if self.ended {
-            self.connection = HttpConnection::open(run, &self.target).await?;
-        }
-        let mut request = Request::get(path)
-            .body(Full::<Bytes>::default())
-            .map_err(|_| Failure::new(FailureKind::Config, "no request can be made of this question"))?;
-        *request.headers_mut() = self.headers.clone();
-        let phase = run.phase_now().unwrap_or(Phase::Auth);
-        let reply = run.phase(phase, self.connection.send(request, ANSWER_LIMIT)).await?;
-        self.ended = reply.is_last();
-        if self.ended {
-            run.last_use();
-        }
-        Ok(reply)
-    }
-
     /// The answer to a question; an exception is a failure, whatever the status of the answer.
     async fn get(&mut self, query: &str, run: &mut Run) -> Result<Reply, Failure> {
         self.get_with("", query, run).await
@@ -465,7 +427,7 @@ impl ClickhouseSession {
 
     async fn get_with(&mut self, parameters: &str, query: &str, run: &mut Run) -> Result<Reply, Failure> {
         let query = form_urlencoded::byte_serialize(query.as_bytes()).collect::<String>();
-        let reply = self.page(&format!("/?{}{parameters}&query={query}", self.parameters), run).await?;
+        let reply = self.api.get(&format!("/?{}{parameters}&query={query}", self.parameters), run).await?;
         refusal(&reply).map_or(Ok(reply), Err)
     }
 

@@ -10,6 +10,8 @@ pub mod consul;
 pub mod http;
 #[cfg(feature = "memcached")]
 pub mod memcached;
+#[cfg(feature = "mongodb")]
+pub mod mongodb;
 #[cfg(feature = "mqtt")]
 pub mod mqtt;
 #[cfg(feature = "mysql")]
@@ -41,6 +43,7 @@ pub(crate) const TABLE: &[Registration] = &[
     row!("consul", consul::Consul),
     row!("http", http::Http),
     row!("memcached", memcached::Memcached),
+    row!("mongodb", mongodb::MongoDb),
     row!("mqtt", mqtt::Mqtt),
     row!("mysql", mysql::Mysql),
     row!("nats", nats::Nats),

@@ -11,6 +11,8 @@ pub mod dial;
 pub mod http;
 #[cfg(feature = "memcached")]
 pub(crate) mod memcached;
+#[cfg(feature = "mongodb")]
+pub(crate) mod mongodb;
 #[cfg(feature = "mqtt")]
 pub(crate) mod mqtt;
 #[cfg(feature = "mysql")]
@@ -19,6 +21,8 @@ pub(crate) mod mysql;
 pub(crate) mod nats;
 #[cfg(feature = "neo4j")]
 pub(crate) mod packstream;
+#[cfg(any(feature = "mongodb", feature = "mysql"))]
+pub(crate) mod private;
 #[cfg(feature = "rabbitmq")]
 pub(crate) mod rabbitmq;
 #[cfg(feature = "redis")]

@@ -9,19 +9,18 @@
 use std::{
     io,
     net::Ipv4Addr,
-    process,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use mysql_async::OptsBuilder;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    net::{TcpListener, UnixListener},
+    net::TcpListener,
 };
 
 use crate::{
     failure::{Failure, FailureKind},
-    wire::{Background, stream::Stream},
+    wire::{Background, private::PrivatePort, stream::Stream},
 };
 
 /// Longest first packet that is accepted; an error message has at most 512 bytes.
@@ -145,7 +144,7 @@ fn refusal(body: &[u8]) -> Failure {
 /// private. A unix socket of ours (without a file, man 7 unix) is private to it, and a loopback port is not.
 pub(crate) enum Port {
     Open(TcpListener),
-    Private(UnixListener, String),
+    Private(PrivatePort),
 }
 
 impl Port {
@@ -153,15 +152,14 @@ impl Port {
         if !private {
             return Ok(Self::Open(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?));
         }
-        let name = format!("\0probity-{}-{:016x}{:016x}", process::id(), fastrand::u64(..), fastrand::u64(..));
-        Ok(Self::Private(UnixListener::bind(&name)?, name))
+        Ok(Self::Private(PrivatePort::open()?))
     }
 
     /// Sends the library here.
     pub(crate) fn lead(&self, options: OptsBuilder) -> io::Result<OptsBuilder> {
         Ok(match self {
             Self::Open(listener) => options.ip_or_hostname("127.0.0.1").tcp_port(listener.local_addr()?.port()),
-            Self::Private(_, name) => options.socket(Some(name.as_str())),
+            Self::Private(port) => options.socket(Some(port.name())),
         })
     }
 
@@ -180,12 +178,7 @@ impl Port {
                 library.set_nodelay(true)?;
                 Ok(Box::new(library))
             }
-            Self::Private(listener, _) => loop {
-                let (library, _) = listener.accept().await?;
-                if library.peer_cred()?.pid().and_then(|pid| u32::try_from(pid).ok()) == Some(process::id()) {
-                    return Ok(Box::new(library));
-                }
-            },
+            Self::Private(port) => Ok(Box::new(port.accept().await?)),
         }
     }
 }

@@ -25,6 +25,8 @@ pub enum Protocol {
     Amqp,
     /// Memcached's text protocol.
     Memcached,
+    /// MongoDB's messages.
+    MongoDb,
     /// MQTT.
     Mqtt,
     /// Neo4j's Bolt.
@@ -48,6 +50,7 @@ impl fmt::Display for Protocol {
             Self::MySql => "MySQL",
             Self::Amqp => "AMQP",
             Self::Memcached => "Memcached",
+            Self::MongoDb => "MongoDB",
             Self::Mqtt => "MQTT",
             Self::Bolt => "Bolt",
             Self::Mail => "SMTP or FTP",
@@ -61,6 +64,8 @@ impl Protocol {
     #[must_use]
     pub fn recognise(bytes: &[u8]) -> Option<Self> {
         match bytes {
+            // OP_MSG, whose number ends the header; its length and number look like anything
+            [_, _, 0, 0, _, _, _, _, _, _, _, _, 0xdd, 7, 0, 0, ..] => Some(Self::MongoDb),
             [b'H', b'T', b'T', b'P', b'/', ..] => Some(Self::Http),
             [b'S', b'S', b'H', b'-', ..] => Some(Self::Ssh),
             [b'I', b'N', b'F', b'O', b' ', ..] | [b'-', b'E', b'R', b'R', b' ', b'\'', ..] => Some(Self::Nats),
@@ -89,6 +94,7 @@ impl Protocol {
     /// What was seen, if it is certainly not `self`.
     pub(crate) fn foreign(self, bytes: &[u8]) -> Option<Self> {
         match Self::recognise(bytes) {
+            Some(_) if self == Self::MongoDb && bytes.len() < 16 && self.may_begin(bytes) => None,
             Some(seen) => (seen != self).then_some(seen),
             None => (!self.may_begin(bytes)).then_some(Self::Other("something else")),
         }
@@ -105,8 +111,8 @@ impl Protocol {
             Self::Http => first_of(b"H"),
             // INFO, or -ERR before it
             Self::Nats => first_of(b"I-"),
-            // packet 0, shorter than 64 KiB
-            Self::MySql => bytes.iter().skip(2).take(2).all(|byte| *byte == 0),
+            // packet 0, shorter than 64 KiB; or a message that is
+            Self::MySql | Self::MongoDb => bytes.iter().skip(2).take(2).all(|byte| *byte == 0),
             // VERSION, STORED, STAT, END and the errors
             Self::Memcached => first_of(b"VSECN"),
             // CONNACK, or DISCONNECT in its place
@@ -153,6 +159,16 @@ mod tests {
         }
         assert_eq!(Protocol::recognise(b"R\0\0\0\x17"), None);
         assert_eq!(Protocol::recognise(b""), None);
+    }
+
+    /// The length of a message, or its number, may look like TLS or MySQL.
+    #[test]
+    fn a_message_of_mongodb_is_no_other_protocol() {
+        for head in [b"\x15\x03\0\0\x01\0\0\0\x01\0\0\0\xdd\x07\0\0", b"\x5b\0\0\0\x0a1\0\0\x01\0\0\0\xdd\x07\0\0"] {
+            assert!((0..=head.len()).all(|length| Protocol::MongoDb.foreign(&head[..length]).is_none()));
+        }
+        assert_eq!(Protocol::MongoDb.foreign(b"\x5b\0\0\0\x0a10.11.6-MariaDB"), Some(Protocol::MySql));
+        assert_eq!(Protocol::MongoDb.foreign(b"\x15\x03\x01\0\x02\x02\x28"), Some(Protocol::Tls));
     }
 
     #[test]

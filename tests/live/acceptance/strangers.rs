@@ -29,12 +29,13 @@ pub(crate) enum Meeting {
 use Meeting::{Closed as C, Named as N, Same as O, Silent as S};
 
 /// Whose port it is, and what the protocol is called.
-pub(crate) const PEERS: [(&str, &str); 12] = [
+pub(crate) const PEERS: [(&str, &str); 13] = [
     ("clickhouse", "HTTP"),
     ("clickhouse, native port", "native protocol"),
     ("consul", "HTTP"),
     ("http", "HTTP"),
     ("memcached", "Memcached"),
+    ("mongodb", "MongoDB"),
     ("mqtt", "MQTT"),
     ("mysql", "MySQL"),
     ("nats", "NATS"),
@@ -49,17 +50,18 @@ pub(crate) const PEERS: [(&str, &str); 12] = [
 ///
 /// MySQL and NATS greet, so that a probe of theirs says nothing before it has heard something.
 pub(crate) const MEETINGS: [[Meeting; PEERS.len()]; BACKENDS.len()] = [
-    [O, N, N, N, C, C, N, N, N, C, N, C],
-    [O, O, O, O, C, C, N, N, N, C, N, C],
-    [O, O, O, O, C, C, N, N, O, C, N, C],
-    [S, N, N, N, O, C, N, N, C, C, N, N],
-    [S, N, N, N, N, O, N, N, C, C, N, S],
-    [S, S, S, S, S, S, O, N, S, S, S, S],
-    [S, S, S, S, S, S, N, O, S, S, S, S],
-    [S, N, S, N, S, C, N, N, O, C, N, S],
-    [S, S, S, N, S, C, N, N, C, O, N, S],
-    [S, N, S, N, S, C, N, N, C, C, O, S],
-    [S, N, N, N, N, C, N, N, C, C, N, O],
+    [O, N, N, N, C, C, C, N, N, N, C, N, C],
+    [O, O, O, O, C, C, C, N, N, N, C, N, C],
+    [O, O, O, O, C, C, C, N, N, O, C, N, C],
+    [S, N, N, N, O, S, C, N, N, C, C, N, N],
+    [S, N, S, N, S, O, C, N, N, C, C, N, S],
+    [S, N, N, N, N, C, O, N, N, C, C, N, S],
+    [S, S, S, S, S, S, S, O, N, S, S, S, S],
+    [S, S, S, S, S, S, S, N, O, S, S, S, S],
+    [S, N, S, N, S, C, C, N, N, O, C, N, S],
+    [S, S, S, N, S, C, C, N, N, C, O, N, S],
+    [S, N, S, N, S, S, C, N, N, C, C, O, S],
+    [S, N, N, N, N, C, C, N, N, C, C, N, O],
 ];
 
 fn address(peer: &str) -> SocketAddr {
@@ -69,6 +71,7 @@ fn address(peer: &str) -> SocketAddr {
         "consul" => servers::consul::shared().addr(),
         "http" => servers::nginx::shared().http(),
         "memcached" => servers::memcached::shared().addr(),
+        "mongodb" => servers::mongodb::shared().addr(),
         "mqtt" => servers::mosquitto::shared().addr(),
         "mysql" => servers::mysql::shared().addr(),
         "nats" => servers::nats::shared().addr(),

@@ -160,7 +160,7 @@ fn probes_of_one_name_do_not_take_each_other_s_row_for_a_loss() {
     let server = Postgres::start();
     furnish(&server);
     std::thread::scope(|scope| {
-        for _ in 0..4 {
+        for _ in 0..2 {
             scope.spawn(|| {
                 let probe = writing(&server);
                 (0..25).for_each(|_| check(&ROUND, &probe.run()));

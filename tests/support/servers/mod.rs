@@ -7,6 +7,7 @@
 pub(crate) mod clickhouse;
 pub(crate) mod consul;
 pub(crate) mod memcached;
+pub(crate) mod mongodb;
 pub(crate) mod mosquitto;
 pub(crate) mod mysql;
 pub(crate) mod nats;
@@ -41,7 +42,7 @@ const KNOWN: &[(&str, &[&str], &str)] = &[
 ];
 
 /// What Debian does not have.
-const FARM: &[&str] = &["consul", "neo4j"];
+const FARM: &[&str] = &["consul", "ferretdb", "mongodb", "neo4j"];
 
 /// Why the servers of a backend cannot be started here; `None` when they can.
 #[track_caller]
