@@ -236,6 +236,10 @@ degraded = { connections = 0.85 }
             run.unwanted();
             return Err(Failure::server(UNWANTED, ""));
         }
+        if !is_wanted && (self.expect.role.is_some() || self.expect.writable) {
+            // The one that is missed may be found by the next run.
+            run.last_use();
+        }
         run.fact_if("max_wire_version", hello.max_wire_version());
         run.fact_if("set_name", hello.set_name());
         // Arbiters hold no users: nobody can log in there.
@@ -667,6 +671,7 @@ static MANUAL: Manual = Manual {
     unsupported: &[
         "`mongodb+srv://`: name the hosts.",
         "Finding members that the URL does not name (`directConnection=false`).",
+        "Unix sockets.",
         "LDAP (`PLAIN`), Kerberos, OIDC and AWS log-ins; compression; proxies.",
         "Servers before 3.6, which close the connection.",
         "Documents of more than a MiB in the answer to `query`: use a projection.",

@@ -192,8 +192,7 @@ pub(crate) fn refusal(answer: &Document) -> Option<Failure> {
 
 /// One question and its answer, before the library comes in.
 async fn exchange(stream: &mut Stream, question: &Document, number: i32) -> Result<Document, Failure> {
-    let unusable = |_| Failure::new(FailureKind::Config, "the user name cannot be sent: it holds a zero");
-    let answer = forward(stream, &message(question, number, 0).map_err(unusable)?).await?;
+    let answer = forward(stream, &message(question, number, 0).map_err(io::Error::other)?).await?;
     if word(&answer, 8) != number {
         return Err(Failure::new(FailureKind::Protocol, "the server answered another question than ours"));
     }

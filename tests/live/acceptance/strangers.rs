@@ -105,9 +105,10 @@ fn is_so(meeting: Meeting, name: &str, said: bool, outcome: &Outcome) -> bool {
     let kind = failure.map(|failure| failure.kind);
     let hinted = failure.is_some_and(|failure| failure.remedy.contains("another protocol"));
     match meeting {
-        Meeting::Same => said && !matches!(kind, Some(FailureKind::Protocol | FailureKind::Timeout)),
+        Meeting::Same => !matches!(kind, Some(FailureKind::Protocol | FailureKind::Timeout)),
         Meeting::Named => {
-            said && kind == Some(FailureKind::Protocol) && failure.is_some_and(|failure| failure.message.contains(name))
+            // Who is named has spoken, whether or not the proxy has counted it yet.
+            kind == Some(FailureKind::Protocol) && failure.is_some_and(|failure| failure.message.contains(name))
         }
         // What closes instead of its first word is most likely full, where that is how it is full.
         Meeting::Closed => !said && hinted && matches!(kind, Some(FailureKind::ConnectionLost | FailureKind::Overload)),

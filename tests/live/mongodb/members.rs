@@ -201,7 +201,7 @@ fn connections_that_run_out_are_degraded() {
     assert_eq!(outcome.findings[0].to_string(), "connections 0.9 of 0.85");
 }
 
-fn several(peers: [&Scripted; 2], expect: Json) -> Asked {
+fn several(peers: [&Scripted; 2], expect: &Json) -> Asked {
     let url = format!("mongodb://{},{}/?replicaSet=rs0", peers[0].addr(), peers[1].addr());
     always_deep(peers[0].addr(), json!({ "url": url, "expect": expect }))
 }
@@ -216,7 +216,7 @@ fn of_several_members_the_one_that_is_looked_for_is_asked() {
         (&MADE_DO, [&first, &first], json!({ "writable": true }), &first),
         (&MADE_DO_ROLE, [&first, &first], json!({ "role": "primary" }), &first),
     ] {
-        let outcome = several(peers, expect).run();
+        let outcome = several(peers, &expect).run();
         check(state, &outcome);
         assert_eq!(fact(&outcome, "remote_address"), at.addr().to_string());
     }
@@ -226,13 +226,24 @@ fn of_several_members_the_one_that_is_looked_for_is_asked() {
 #[test]
 fn an_election_turns_a_warm_session_to_the_new_primary() {
     let [first, second] = [primary(), hello(doc! {})].map(|hello| Scripted::member(hello, well()));
-    let probe = several([&first, &second], json!({ "role": "primary" }));
+    let probe = several([&first, &second], &json!({ "role": "primary" }));
     check(&FOUND, &probe.run());
     first.tell("hello", hello(doc! { "primary": "b:1", "me": "a:1" }));
     second.tell("hello", hello(doc! { "isWritablePrimary": true, "secondary": false, "primary": "b:1" }));
     let outcome = probe.run();
     check(&ELECTED, &outcome);
     assert_eq!((fact(&outcome, "remote_address"), outcome.reconnected), (second.addr().to_string(), true));
+}
+
+#[test]
+fn a_primary_that_was_missed_is_asked_as_soon_as_there_is_one() {
+    let [first, second] = [hello(doc! {}), hello(doc! {})].map(|hello| Scripted::member(hello, well()));
+    let probe = several([&first, &second], &json!({ "role": "primary" }));
+    check(&MADE_DO_ROLE, &probe.run());
+    second.tell("hello", primary());
+    let outcome = probe.run();
+    check(&ELECTED, &outcome);
+    assert_eq!(fact(&outcome, "remote_address"), second.addr().to_string());
 }
 
 /// MongoDB 4.2 and older, and clones of it.
