@@ -83,7 +83,7 @@ fn start(dependencies: &str) -> Agent {
 }
 
 /// How often each server is killed. Two kills of one dependency are at least a quick re-run apart.
-const KILLS: usize = 50;
+const KILLS: usize = 20;
 
 /// From `kill -9` of a warm dependency to 503 at `/health`.
 fn crash_to_503() -> Vec<Row> {

@@ -1,7 +1,7 @@
 //! What outcomes mean: from an outcome to a standing, from standings to readiness. Pure: the clock is an argument.
 //!
-//! Decisive failures flip a standing at once, ambiguous ones after `fall` of them; a finding shows at once;
-//! the way back from unhealthy takes `rise` successes. Everything about *when* to ask again is decided here
+//! Decisive failures flip a standing at once, ambiguous ones after `fall` of them; a finding shows at once, or
+//! once it has stood for as long as it says; the way back from unhealthy takes `rise` successes. Everything about *when* to ask again is decided here
 //! too, because it follows from what was seen.
 
 pub mod readiness;
@@ -80,7 +80,8 @@ pub fn judge(before: &Standing, outcome: Arc<Outcome>, now: Moment) -> (Standing
     let timing = before.dependency.timing;
     let mut next = before.successor();
     next.tally.count(&outcome);
-    next.findings = next.memory.weigh(&outcome);
+    let (findings, waiting) = next.memory.weigh(&outcome, now.since_start);
+    next.findings = findings;
     next.recognise(&outcome);
     let memory = &mut next.memory;
     // Some(status): decided. None: not enough is known, what was shown stays.
@@ -102,6 +103,9 @@ pub fn judge(before: &Standing, outcome: Arc<Outcome>, now: Moment) -> (Standing
         if status == Status::Unhealthy {
             memory.successes = 0;
             (Some(status), false)
+        } else if waiting.iter().any(|(finding, _)| finding.severity == Severity::Unhealthy) {
+            memory.successes = 0;
+            (memory.verdict.map(|verdict| verdict.max(status)), false)
         } else {
             memory.successes = memory.successes.saturating_add(1);
             next.last_success = Some(outcome.at);
@@ -117,9 +121,11 @@ pub fn judge(before: &Standing, outcome: Arc<Outcome>, now: Moment) -> (Standing
     }
     let memory = &mut next.memory;
     memory.pause = memory.back_off(&timing, &outcome, now.since_start);
-    let after = if quick { quick_pause(&timing) } else { memory.pause.unwrap_or(timing.interval) };
+    let regular = memory.pause.unwrap_or(timing.interval);
+    let counts_in = waiting.iter().map(|(_, left)| (*left).max(quick_pause(&timing))).min();
+    let after = if quick { quick_pause(&timing) } else { counts_in.map_or(regular, |left| left.min(regular)) };
     next.last = Some(outcome);
-    (next, Next { after, quick })
+    (next, Next { after, quick: quick || after < regular })
 }
 
 /// Failures that one run is enough to believe.
@@ -153,11 +159,12 @@ fn worst(findings: &[Finding]) -> Status {
 }
 
 impl Memory {
-    /// The findings that count. A slow answer alone says little: latency counts while 3 of the last 5
-    /// answers were slow, then also for an answer between them that was not.
-    fn weigh(&mut self, outcome: &Outcome) -> Vec<Finding> {
+    /// The findings that count, and those that do not yet, with what is left until they do. A slow answer alone says
+    /// little: latency counts while 3 of the last 5 answers were slow, then also for an answer between them that was not.
+    fn weigh(&mut self, outcome: &Outcome, now: Duration) -> (Vec<Finding>, Vec<(Finding, Duration)>) {
         if outcome.failure.is_some() {
-            return Vec::new();
+            self.standing.clear();
+            return (Vec::new(), Vec::new());
         }
         let (slow, mut findings): (Vec<_>, Vec<_>) =
             outcome.findings.iter().cloned().partition(|finding| finding.code == "latency");
@@ -168,7 +175,20 @@ impl Memory {
         if self.slow.count_ones() >= SLOW_ANSWERS {
             findings.extend(self.latency.clone());
         }
-        findings
+        self.standing.retain(|code, _| findings.iter().any(|finding| finding.code == *code));
+        let mut waiting = Vec::new();
+        findings.retain(|finding| {
+            if finding.hold.is_zero() {
+                return true;
+            }
+            let since = *self.standing.entry(finding.code.clone()).or_insert(now);
+            let left = (since + finding.hold).saturating_sub(now);
+            if !left.is_zero() {
+                waiting.push((finding.clone(), left));
+            }
+            left.is_zero()
+        });
+        (findings, waiting)
     }
 
     /// Who changes all the time is not believed to be healthy until it has been quiet; unhealthy it is believed at once.

@@ -1,6 +1,8 @@
 //! What the catalog says of one dependency after hysteresis.
 
 use std::{
+    borrow::Cow,
+    collections::BTreeMap,
     fmt,
     sync::{Arc, OnceLock},
     time::Duration,
@@ -134,6 +136,8 @@ pub(super) struct Memory {
     pub(super) slow: u8,
     /// The latest latency finding.
     pub(super) latency: Option<Finding>,
+    /// Since when findings stand that need some time to count, counted from the agent's start.
+    pub(super) standing: BTreeMap<Cow<'static, str>, Duration>,
     /// When the verdict changed lately, counted from the agent's start.
     pub(super) changes: Vec<Duration>,
     /// How often, while that is too often.
@@ -218,8 +222,8 @@ impl Standing {
     pub fn why(&self) -> String {
         match self.status {
             ViewStatus::Stale => "its run is overdue, the agent is starved".into(),
-            ViewStatus::Pending => match self.last.as_ref().and_then(|outcome| outcome.failure.as_ref()) {
-                Some(failure) => format!("no verdict yet, {}", in_words(failure)),
+            ViewStatus::Pending => match &self.last {
+                Some(outcome) => format!("no verdict yet, {}", why(outcome, &outcome.findings)),
                 None => "no run has ended yet".into(),
             },
             ViewStatus::Unhealthy if self.is_recovering() => {

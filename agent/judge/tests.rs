@@ -142,6 +142,40 @@ fn latency_counts_after_three_of_the_last_five() {
     assert!(course.standing.findings.is_empty());
 }
 
+fn passing(finding: Finding, seconds: u64) -> Outcome {
+    found(finding.held_for(Duration::from_secs(seconds)))
+}
+
+#[test]
+fn a_finding_that_servers_pass_through_counts_once_it_has_stood_so_long() {
+    let yellow = || passing(Finding::degraded("yellow", 3_i64), 25);
+    let mut course = Course::settled();
+    course.sees(yellow(), Healthy).sees(yellow(), Healthy).then(10_000, false);
+    // The run that decides comes when it does, not at the next interval.
+    course.sees(yellow(), Healthy).then(5_000, true).sees(yellow(), Degraded).then(10_000, false);
+    assert_eq!(course.standing.why(), "yellow 3");
+    course.sees(healthy(), Healthy).sees(yellow(), Healthy).sees(yellow(), Healthy);
+    // Who knows what was in between starts anew.
+    course.sees(failed(Timeout), Healthy).sees(yellow(), Healthy).then(10_000, false);
+}
+
+/// Until it is known it is not healthy, either: what was shown stays.
+#[test]
+fn an_outage_that_may_be_a_moment_is_looked_at_again_soon() {
+    let red = || passing(Finding::unhealthy("red", 1_i64), 2);
+    let mut course = Course::settled();
+    course.sees(red(), Healthy).then(2_000, true).sees(healthy(), Healthy).then(10_000, false);
+    course.sees(red(), Healthy).sees(red(), Unhealthy).sees(healthy(), Unhealthy).sees(red(), Unhealthy);
+    let mut course = Course::new();
+    course.sees(red(), Pending);
+    assert_eq!(course.standing.why(), "no verdict yet, red 1");
+    course.sees(red(), Unhealthy);
+    // Another finding need not wait for it.
+    let mut both = red();
+    both.findings.push(Finding::degraded("connections", 0.94));
+    Course::settled().sees(both, Degraded);
+}
+
 #[test]
 fn first_failures_of_some_kinds_stay_pending_for_the_grace() {
     let mut course = Course::new();

@@ -1,7 +1,7 @@
 //! What a dependency that answered had to say of itself: facts worth knowing, and findings,
 //! which are the reasons why it is nevertheless not well.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt};
+use std::{borrow::Cow, collections::BTreeMap, fmt, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -131,12 +131,16 @@ pub struct Finding {
     /// What it was held against, where there is such a thing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threshold: Option<Value>,
+    /// How long it must have stood before whoever asks again and again lets it count. A single run says it at once.
+    #[serde(skip)]
+    pub hold: Duration,
 }
 
 impl Finding {
     /// A degraded dependency.
     pub fn degraded(code: &'static str, observed: impl Into<Value>) -> Self {
-        Self { code: code.into(), severity: Severity::Degraded, observed: observed.into(), threshold: None }
+        let (severity, observed) = (Severity::Degraded, observed.into());
+        Self { code: code.into(), severity, observed, threshold: None, hold: Duration::ZERO }
     }
 
     /// An unhealthy dependency.
@@ -153,6 +157,13 @@ impl Finding {
     #[must_use]
     pub fn against(mut self, threshold: impl Into<Value>) -> Self {
         self.threshold = Some(threshold.into());
+        self
+    }
+
+    /// Counts only once it has stood so long: for states that servers pass through of themselves.
+    #[must_use]
+    pub fn held_for(mut self, hold: Duration) -> Self {
+        self.hold = hold;
         self
     }
 }

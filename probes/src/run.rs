@@ -231,7 +231,16 @@ impl Notes {
         };
         let news: Vec<_> = other.findings.iter().filter(is_news).cloned().collect();
         self.findings.extend(news);
-        self.missing.extend_from_slice(&other.missing);
+        self.add_missing(&other.missing);
+    }
+
+    /// What was refused twice, by the opening and by a question, say, is missing once.
+    pub(crate) fn add_missing(&mut self, missing: &[String]) {
+        for question in missing {
+            if !self.missing.contains(question) {
+                self.missing.push(question.clone());
+            }
+        }
     }
 
     /// Where only one of the two has facts they are shared, not copied.

@@ -89,7 +89,7 @@ impl Learned {
     /// Adds it to what is recalled. The facts of most runs are those of the run before, and not copied.
     fn recall(&mut self, recalled: &mut Notes) {
         recalled.findings.extend_from_slice(&self.notes.findings);
-        recalled.missing.extend_from_slice(&self.notes.missing);
+        recalled.add_missing(&self.notes.missing);
         if let Some((before, sum)) = &self.sum
             && Arc::ptr_eq(before, &recalled.facts)
         {

@@ -81,7 +81,7 @@ const STRANGERS: &[(&str, &str, &[u8])] = &[
 /// The protocols that each backend takes for its own.
 fn own(kind: &str) -> &'static [&'static str] {
     match kind {
-        "clickhouse" | "consul" | "http" => &["HTTP"],
+        "clickhouse" | "consul" | "elasticsearch" | "http" | "opensearch" => &["HTTP"],
         "nats" => &["NATS"],
         "postgres" => &["PostgreSQL"],
         // NATS and Redis both say -ERR.

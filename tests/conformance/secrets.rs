@@ -25,6 +25,10 @@ fn echo(kind: &str) -> Script {
         "clickhouse" | "http" => Script::new().wait_for("\r\n\r\n").say(format!(
             "HTTP/1.1 500 {SENTINEL}\r\nServer: {SENTINEL}\r\nLast-Modified: {SENTINEL}\r\nContent-Length: 19\r\n\r\n{SENTINEL}"
         )),
+        "elasticsearch" | "opensearch" => {
+            let body = format!("{{\"error\":{{\"type\":\"{SENTINEL}\",\"reason\":\"{SENTINEL}\"}},\"status\":500}}");
+            Script::new().wait_for("\r\n\r\n").say(format!("HTTP/1.1 500 No\r\nContent-Length: {}\r\n\r\n{body}", body.len()))
+        }
         "mysql" => {
             // an ERR packet instead of the greeting
             let words = [&[0xff, 0x10, 0x04][..], SENTINEL.as_bytes()].concat();

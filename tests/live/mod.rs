@@ -3,6 +3,7 @@
 pub(crate) mod acceptance;
 mod clickhouse;
 mod consul;
+mod elasticsearch;
 mod faults;
 mod hosts;
 mod http;
@@ -12,9 +13,11 @@ mod mqtt;
 mod mysql;
 mod nats;
 mod neo4j;
+mod opensearch;
 mod postgres;
 mod rabbitmq;
 mod redis;
+mod search;
 mod sessions;
 mod sockets;
 mod tls;
@@ -23,14 +26,14 @@ pub(crate) mod truth;
 use crate::support::truth::State;
 
 /// Every backend, in the order of the alphabet.
-pub(crate) const BACKENDS: [&str; 12] =
-    ["clickhouse", "consul", "http", "memcached", "mongodb", "mqtt", "mysql", "nats", "neo4j", "postgres", "rabbitmq", "redis"];
+pub(crate) const BACKENDS: [&str; 14] = ["clickhouse", "consul", "elasticsearch", "http", "memcached", "mongodb", "mqtt", "mysql", "nats", "neo4j", "opensearch", "postgres", "rabbitmq", "redis"];
 
 /// Every state that is made and decided here: the rows of the truth table.
 pub(crate) fn states() -> Vec<State> {
     [
         clickhouse::STATES,
         consul::STATES,
+        elasticsearch::STATES,
         http::STATES,
         memcached::STATES,
         mongodb::STATES,
@@ -38,6 +41,7 @@ pub(crate) fn states() -> Vec<State> {
         mysql::STATES,
         nats::STATES,
         neo4j::STATES,
+        opensearch::STATES,
         postgres::STATES,
         rabbitmq::STATES,
         redis::STATES,

@@ -12,10 +12,11 @@ mod versions;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use probity_probes::{Options, Outcome, Value};
+use probity_probes::{Options, Outcome};
 use serde_json::{Value as Json, json};
 
-use crate::support::probe::Asked;
+use crate::support::outcome::{self, fact};
+use crate::support::probe::{Asked, with};
 use crate::support::servers::PASSWORD;
 use crate::support::servers::neo4j::{ADMIN, Neo4j};
 use crate::support::truth::{State, check};
@@ -28,11 +29,7 @@ const SOON: Duration = Duration::from_secs(30);
 
 /// A catalog entry for a server, with more keys, or others.
 fn entry(addr: SocketAddr, keys: Json) -> Json {
-    let mut entry = json!({ "url": format!("bolt://{addr}"), "username": ADMIN, "password": PASSWORD });
-    if let (Some(entry), Json::Object(keys)) = (entry.as_object_mut(), keys) {
-        entry.extend(keys);
-    }
-    entry
+    with(json!({ "url": format!("bolt://{addr}"), "username": ADMIN, "password": PASSWORD }), keys)
 }
 
 /// A probe of a server, with more keys in its entry.
@@ -56,16 +53,11 @@ fn expect(state: &State, server: &Neo4j, keys: Json) -> Outcome {
 
 /// The server's own code in a failure, without what all of them begin with.
 fn code(outcome: &Outcome) -> Option<&str> {
-    outcome.failure.as_ref()?.code.as_deref()?.strip_prefix("Neo.")
+    outcome::code(outcome)?.strip_prefix("Neo.")
 }
 
 /// What a finding observed, as text.
 fn observed(outcome: &Outcome, code: &str) -> String {
     let found = outcome.findings.iter().find(|finding| finding.code == code);
     found.map(|finding| finding.observed.to_string()).unwrap_or_default()
-}
-
-/// A fact as text.
-fn fact(outcome: &Outcome, name: &str) -> String {
-    outcome.facts.get(name).map(Value::to_string).unwrap_or_default()
 }

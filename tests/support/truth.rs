@@ -93,7 +93,7 @@ impl Expected {
 /// `STATES` does not name the constants, so that the compiler refuses one that no test looks at.
 #[allow(unused_macros, reason = "a bench declares none")]
 macro_rules! states {
-    ($backend:literal: $($name:ident = $state:literal, $made:literal => $expected:expr;)*) => {
+    ($backend:tt: $($name:ident = $state:literal, $made:literal => $expected:expr;)*) => {
         $(#[deny(dead_code)]
         pub(crate) const $name: $crate::support::truth::State =
             $crate::support::truth::State::new($backend, $state, $made, $expected).made_in(module_path!());)*

@@ -6,6 +6,8 @@ use crate::registry::Registration;
 pub mod clickhouse;
 #[cfg(feature = "consul")]
 pub mod consul;
+#[cfg(feature = "elasticsearch")]
+pub mod elasticsearch;
 #[cfg(feature = "http")]
 pub mod http;
 #[cfg(feature = "memcached")]
@@ -20,6 +22,8 @@ pub mod mysql;
 pub mod nats;
 #[cfg(feature = "neo4j")]
 pub mod neo4j;
+#[cfg(feature = "opensearch")]
+pub mod opensearch;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(feature = "rabbitmq")]
@@ -41,6 +45,7 @@ macro_rules! row {
 pub(crate) const TABLE: &[Registration] = &[
     row!("clickhouse", clickhouse::Clickhouse),
     row!("consul", consul::Consul),
+    row!("elasticsearch", elasticsearch::Elasticsearch),
     row!("http", http::Http),
     row!("memcached", memcached::Memcached),
     row!("mongodb", mongodb::MongoDb),
@@ -48,6 +53,7 @@ pub(crate) const TABLE: &[Registration] = &[
     row!("mysql", mysql::Mysql),
     row!("nats", nats::Nats),
     row!("neo4j", neo4j::Neo4j),
+    row!("opensearch", opensearch::Opensearch),
     row!("postgres", postgres::Postgres),
     row!("rabbitmq", rabbitmq::Rabbitmq),
     row!("redis", redis::Redis),

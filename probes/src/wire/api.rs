@@ -5,7 +5,7 @@
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::Full;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
@@ -183,6 +183,14 @@ impl Reply {
     #[must_use]
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// Whether somebody says in plain text that only TLS is spoken here, as nginx and Go's servers do.
+    #[must_use]
+    pub fn expects_tls(&self) -> bool {
+        let says = |words: &str| self.text().contains(words);
+        self.status == StatusCode::BAD_REQUEST
+            && (says("plain HTTP request was sent to HTTPS port") || says("HTTP request to an HTTPS server"))
     }
 
     /// What a manual calls this status, when the body has no better name for it.

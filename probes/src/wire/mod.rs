@@ -28,6 +28,8 @@ pub(crate) mod rabbitmq;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;
 pub mod resolve;
+#[cfg(any(feature = "elasticsearch", feature = "opensearch"))]
+pub mod search;
 pub mod sniff;
 pub mod stream;
 

@@ -11,6 +11,7 @@ use super::super::BACKENDS;
 use crate::support::fault::FaultProxy;
 use crate::support::pace::late;
 use crate::support::probe::Asked;
+use crate::support::servers::search::Product as _;
 use crate::support::{require, servers};
 
 /// What comes of it.
@@ -29,10 +30,11 @@ pub(crate) enum Meeting {
 use Meeting::{Closed as C, Named as N, Same as O, Silent as S};
 
 /// Whose port it is, and what the protocol is called.
-pub(crate) const PEERS: [(&str, &str); 13] = [
+pub(crate) const PEERS: [(&str, &str); 15] = [
     ("clickhouse", "HTTP"),
     ("clickhouse, native port", "native protocol"),
     ("consul", "HTTP"),
+    ("elasticsearch", "HTTP"),
     ("http", "HTTP"),
     ("memcached", "Memcached"),
     ("mongodb", "MongoDB"),
@@ -41,6 +43,7 @@ pub(crate) const PEERS: [(&str, &str); 13] = [
     ("nats", "NATS"),
     // To who speaks HTTP it answers so.
     ("neo4j", "HTTP"),
+    ("opensearch", "HTTP"),
     ("postgres", "PostgreSQL"),
     ("rabbitmq", "AMQP"),
     ("redis", "Redis"),
@@ -50,18 +53,20 @@ pub(crate) const PEERS: [(&str, &str); 13] = [
 ///
 /// MySQL and NATS greet, so that a probe of theirs says nothing before it has heard something.
 pub(crate) const MEETINGS: [[Meeting; PEERS.len()]; BACKENDS.len()] = [
-    [O, N, N, N, C, C, C, N, N, N, C, N, C],
-    [O, O, O, O, C, C, C, N, N, N, C, N, C],
-    [O, O, O, O, C, C, C, N, N, O, C, N, C],
-    [S, N, N, N, O, S, C, N, N, C, C, N, N],
-    [S, N, S, N, S, O, C, N, N, C, C, N, S],
-    [S, N, N, N, N, C, O, N, N, C, C, N, S],
-    [S, S, S, S, S, S, S, O, N, S, S, S, S],
-    [S, S, S, S, S, S, S, N, O, S, S, S, S],
-    [S, N, S, N, S, C, C, N, N, O, C, N, S],
-    [S, S, S, N, S, C, C, N, N, C, O, N, S],
-    [S, N, S, N, S, S, C, N, N, C, C, O, S],
-    [S, N, N, N, N, C, C, N, N, C, C, N, O],
+    [O, N, N, N, N, C, C, C, N, N, N, N, C, N, C],
+    [O, O, O, O, O, C, C, C, N, N, N, O, C, N, C],
+    [N, O, N, O, O, C, C, C, N, N, N, O, C, N, C],
+    [O, O, O, O, O, C, C, C, N, N, O, O, C, N, C],
+    [S, N, N, N, N, O, S, C, N, N, C, N, C, N, N],
+    [S, N, S, S, N, S, O, C, N, N, C, S, C, N, S],
+    [S, N, N, N, N, N, C, O, N, N, C, N, C, N, S],
+    [S, S, S, S, S, S, S, S, O, N, S, S, S, S, S],
+    [S, S, S, S, S, S, S, S, N, O, S, S, S, S, S],
+    [S, N, S, S, N, S, C, C, N, N, O, S, C, N, S],
+    [N, O, N, O, O, C, C, C, N, N, N, O, C, N, C],
+    [S, S, S, S, N, S, C, C, N, N, C, N, O, N, S],
+    [S, N, S, S, N, S, S, C, N, N, C, S, C, O, S],
+    [S, N, N, N, N, N, C, C, N, N, C, N, C, N, O],
 ];
 
 fn address(peer: &str) -> SocketAddr {
@@ -69,6 +74,7 @@ fn address(peer: &str) -> SocketAddr {
         "clickhouse" => servers::clickhouse::shared().addr(),
         "clickhouse, native port" => servers::clickhouse::shared().native_addr(),
         "consul" => servers::consul::shared().addr(),
+        "elasticsearch" => servers::search::Elasticsearch::shared().addr(),
         "http" => servers::nginx::shared().http(),
         "memcached" => servers::memcached::shared().addr(),
         "mongodb" => servers::mongodb::shared().addr(),
@@ -76,6 +82,7 @@ fn address(peer: &str) -> SocketAddr {
         "mysql" => servers::mysql::shared().addr(),
         "nats" => servers::nats::shared().addr(),
         "neo4j" => servers::neo4j::shared().addr(),
+        "opensearch" => servers::search::Opensearch::shared().addr(),
         "postgres" => servers::postgres::shared().addr(),
         "rabbitmq" => servers::rabbitmq::shared().addr(),
         _ => servers::redis::shared().addr(),
@@ -87,7 +94,7 @@ fn mistake(kind: &str, (peer, name): (&str, &str), meeting: Meeting) -> Option<S
     const PROMPT: Duration = Duration::from_secs(1);
     let proxy = FaultProxy::start(address(peer));
     let scheme = match kind {
-        "clickhouse" | "consul" => "http",
+        "clickhouse" | "consul" | "elasticsearch" | "opensearch" => "http",
         "neo4j" => "bolt",
         "rabbitmq" => "amqp",
         own => own,
@@ -122,6 +129,10 @@ fn every_backend_says_what_it_met_at_the_port_of_every_other() {
     // Who asks needs no server of its own.
     let there: Vec<_> = BACKENDS.into_iter().filter(|backend| require(backend)).collect();
     let is_there = |(peer, _): &(&str, &str)| there.iter().any(|backend| peer.split(',').next() == Some(backend));
+    // A server that starts takes the machine's time from whoever is being measured.
+    for (peer, _) in PEERS.iter().filter(|peer| is_there(peer)) {
+        address(peer);
+    }
     let ask = |kind, meetings| {
         let met = PEERS.into_iter().zip(meetings).filter(|(peer, _)| is_there(peer));
         met.filter_map(|(peer, meeting)| mistake(kind, peer, meeting)).collect::<Vec<_>>()

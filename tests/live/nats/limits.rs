@@ -9,7 +9,7 @@ use super::{always_renewing, code, expect, fact, probe};
 use crate::support::servers::nats::Nats;
 use crate::support::tls::Ca;
 use crate::support::truth::{Expected, check, states};
-use crate::support::{eventually, require};
+use crate::support::{PATIENCE, eventually, require};
 
 states! { "nats":
     FULL = "too many connections", "max_connections reached, fresh" => Expected::fails(FailureKind::Overload);
@@ -40,6 +40,9 @@ fn a_full_server_with_tls_is_overloaded_too() {
         return;
     }
     let server = Nats::builder().tls().max_connections(1).start();
+    eventually(PATIENCE, "who looked whether it is ready is gone", || {
+        (server.watch("/varz").ok()?.json()["connections"] == 0).then_some(())
+    });
     let keys = json!({ "url": format!("tls://{}", server.addr()), "tls": { "ca": Ca::shared().certificate() } });
     let first = probe(server.addr(), keys.clone());
     assert_eq!(first.run().failure, None);

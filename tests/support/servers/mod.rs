@@ -16,6 +16,7 @@ pub(crate) mod nginx;
 pub(crate) mod postgres;
 pub(crate) mod rabbitmq;
 pub(crate) mod redis;
+pub(crate) mod search;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -42,7 +43,7 @@ const KNOWN: &[(&str, &[&str], &str)] = &[
 ];
 
 /// What Debian does not have.
-const FARM: &[&str] = &["consul", "ferretdb", "mongodb", "neo4j"];
+const FARM: &[&str] = &["consul", "elasticsearch", "ferretdb", "mongodb", "neo4j", "opensearch", "opensearch-secure"];
 
 /// Why the servers of a backend cannot be started here; `None` when they can.
 #[track_caller]

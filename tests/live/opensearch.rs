@@ -1,0 +1,40 @@
+//! OpenSearch 2.19, well and sick.
+
+mod access;
+mod faults;
+mod security;
+mod sessions;
+mod tls;
+
+#[path = "search/blocks.rs"]
+#[expect(clippy::duplicate_mod, reason = "both products are held against it")]
+mod blocks;
+#[path = "search/colours.rs"]
+#[expect(clippy::duplicate_mod, reason = "both products are held against it")]
+mod colours;
+#[path = "search/load.rs"]
+#[expect(clippy::duplicate_mod, reason = "both products are held against it")]
+mod load;
+#[path = "search/masters.rs"]
+#[expect(clippy::duplicate_mod, reason = "both products are held against it")]
+mod masters;
+#[path = "search/serving.rs"]
+#[expect(clippy::duplicate_mod, reason = "both products are held against it")]
+mod serving;
+
+use crate::support::truth::State;
+
+pub(crate) use crate::support::servers::search::Opensearch as Server;
+
+pub(crate) const KIND: &str = "opensearch";
+
+pub(crate) const STATES: &[&[State]] = &[
+    access::STATES,
+    blocks::STATES,
+    colours::STATES,
+    load::STATES,
+    masters::STATES,
+    security::STATES,
+    serving::STATES,
+    tls::STATES,
+];
