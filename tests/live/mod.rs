@@ -26,7 +26,22 @@ pub(crate) mod truth;
 use crate::support::truth::State;
 
 /// Every backend, in the order of the alphabet.
-pub(crate) const BACKENDS: [&str; 14] = ["clickhouse", "consul", "elasticsearch", "http", "memcached", "mongodb", "mqtt", "mysql", "nats", "neo4j", "opensearch", "postgres", "rabbitmq", "redis"];
+pub(crate) const BACKENDS: [&str; 14] = [
+    "clickhouse",
+    "consul",
+    "elasticsearch",
+    "http",
+    "memcached",
+    "mongodb",
+    "mqtt",
+    "mysql",
+    "nats",
+    "neo4j",
+    "opensearch",
+    "postgres",
+    "rabbitmq",
+    "redis",
+];
 
 /// Every state that is made and decided here: the rows of the truth table.
 pub(crate) fn states() -> Vec<State> {
