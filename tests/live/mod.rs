@@ -12,6 +12,7 @@ mod mongodb;
 mod mqtt;
 mod mysql;
 mod nats;
+mod neo4j;
 mod opensearch;
 mod postgres;
 mod rabbitmq;
@@ -25,7 +26,7 @@ pub(crate) mod truth;
 use crate::support::truth::State;
 
 /// Every backend, in the order of the alphabet.
-pub(crate) const BACKENDS: [&str; 13] = [
+pub(crate) const BACKENDS: [&str; 14] = [
     "clickhouse",
     "consul",
     "elasticsearch",
@@ -35,6 +36,7 @@ pub(crate) const BACKENDS: [&str; 13] = [
     "mqtt",
     "mysql",
     "nats",
+    "neo4j",
     "opensearch",
     "postgres",
     "rabbitmq",
@@ -53,6 +55,7 @@ pub(crate) fn states() -> Vec<State> {
         mqtt::STATES,
         mysql::STATES,
         nats::STATES,
+        neo4j::STATES,
         opensearch::STATES,
         postgres::STATES,
         rabbitmq::STATES,
