@@ -33,6 +33,9 @@ pub trait Backend: Send + Sync + Sized + 'static {
     /// Whether the server counts connections that end before their log-in, and in the end blocks the machine they
     /// come from: it is never dialled without a log-in, and a failed TLS handshake pauses like rejected credentials.
     const COUNTS_INTERRUPTIONS: bool = false;
+    /// How often rejected credentials are tried in a row where a server locks an account for good: after that they are
+    /// left alone until one of their files changes.
+    const MOST_REJECTIONS: Option<usize> = None;
     /// Whether it can write, read and remove a canary of our own.
     const ROUNDTRIP: bool = false;
     /// The query phase above which it is degraded, unless the catalog says otherwise.

@@ -151,7 +151,7 @@ pub const COMMON_FACTS: &[FactRow] = &[
     FactRow {
         name: "next_attempt_in_seconds",
         metric: false,
-        meaning: "After rejected credentials: when they will be tried again.",
+        meaning: "After rejected credentials: when they will be tried again; absent where that needs a change of theirs.",
     },
 ];
 

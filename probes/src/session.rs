@@ -110,7 +110,8 @@ impl Learned {
 /// Credentials that the server refused.
 struct Rejected {
     times: usize,
-    next: Instant,
+    /// None: not before a file changes.
+    next: Option<Instant>,
     stamps: Vec<Stamp>,
     failure: Failure,
 }
@@ -141,18 +142,18 @@ impl<S> Slot<S> {
         }
     }
 
-    /// The rejection that forbids another attempt, and for how long; none once a file has changed.
-    fn paused(&mut self) -> Option<(Failure, Duration)> {
+    /// The rejection that forbids another attempt, and for how long, if that is known; none once a file has changed.
+    fn paused(&mut self) -> Option<(Failure, Option<Duration>)> {
         self.rejected.take_if(|rejected| rejected.stamps.iter().any(Stamp::changed));
         let rejected = self.rejected.as_ref()?;
-        let left = rejected.next.saturating_duration_since(Instant::now());
-        (!left.is_zero()).then(|| (rejected.failure.clone(), left))
+        let left = rejected.next.map(|next| next.saturating_duration_since(Instant::now()));
+        left.is_none_or(|left| !left.is_zero()).then(|| (rejected.failure.clone(), left))
     }
 
     /// What was rejected is not tried again before its time.
-    fn mind(&mut self, failure: &Failure) {
+    fn mind(&mut self, failure: &Failure, most: Option<usize>) {
         if self.paused().is_none() {
-            self.rejected = Some(Rejected::again(self.rejected.take(), self.stamps.clone(), failure));
+            self.rejected = Some(Rejected::again(self.rejected.take(), self.stamps.clone(), failure, most));
         }
     }
 }
@@ -255,7 +256,7 @@ impl<B: Backend> Asker<B> {
             }
             Err(failure) => {
                 if Self::rejects(&failure, run) {
-                    slot.mind(&failure);
+                    slot.mind(&failure, B::MOST_REJECTIONS);
                 }
                 let code = if failure.kind == FailureKind::Dns { "dns_failing" } else { "new_connections_failing" };
                 run.finding(Finding::degraded(code, failure.kind.as_str()));
@@ -392,7 +393,7 @@ impl<B: Backend> Asker<B> {
         if !B::COUNTS_INTERRUPTIONS {
             self.dial(run).await?;
         }
-        run.fact("next_attempt_in_seconds", left.as_secs());
+        run.fact_if("next_attempt_in_seconds", left.map(|left| left.as_secs()));
         Err(rejection)
     }
 
@@ -492,12 +493,13 @@ struct Reached {
 }
 
 impl Rejected {
-    fn again(before: Option<Self>, stamps: Vec<Stamp>, failure: &Failure) -> Self {
+    fn again(before: Option<Self>, stamps: Vec<Stamp>, failure: &Failure, most: Option<usize>) -> Self {
         let times = before.map_or(1, |before| before.times + 1);
         let pause = AUTH_PAUSES[times.min(AUTH_PAUSES.len()) - 1];
         // ± 20 %, so that the replicas of a service do not try together.
         let pause = Duration::from_secs_f64(f64::from(u32::try_from(pause).unwrap_or(u32::MAX)) * (0.8 + 0.4 * fastrand::f64()));
-        Self { times, next: Instant::now() + pause, stamps, failure: failure.clone() }
+        let next = most.is_none_or(|most| times < most).then(|| Instant::now() + pause);
+        Self { times, next, stamps, failure: failure.clone() }
     }
 }
 
@@ -531,7 +533,7 @@ impl<B: Backend> Probe for Asker<B> {
             if let Err(failure) = &result {
                 slot.forget();
                 if Self::rejects(failure, &run) {
-                    slot.mind(failure);
+                    slot.mind(failure, B::MOST_REJECTIONS);
                 }
             }
             let outcome = self.outcome(&mut run, result);

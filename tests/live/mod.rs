@@ -14,6 +14,7 @@ mod mysql;
 mod nats;
 mod neo4j;
 mod opensearch;
+mod oracle;
 mod postgres;
 mod rabbitmq;
 mod redis;
@@ -26,7 +27,7 @@ pub(crate) mod truth;
 use crate::support::truth::State;
 
 /// Every backend, in the order of the alphabet.
-pub(crate) const BACKENDS: [&str; 14] = [
+pub(crate) const BACKENDS: [&str; 15] = [
     "clickhouse",
     "consul",
     "elasticsearch",
@@ -38,6 +39,7 @@ pub(crate) const BACKENDS: [&str; 14] = [
     "nats",
     "neo4j",
     "opensearch",
+    "oracle",
     "postgres",
     "rabbitmq",
     "redis",
@@ -57,6 +59,7 @@ pub(crate) fn states() -> Vec<State> {
         nats::STATES,
         neo4j::STATES,
         opensearch::STATES,
+        oracle::STATES,
         postgres::STATES,
         rabbitmq::STATES,
         redis::STATES,

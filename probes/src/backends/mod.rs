@@ -24,6 +24,8 @@ pub mod nats;
 pub mod neo4j;
 #[cfg(feature = "opensearch")]
 pub mod opensearch;
+#[cfg(feature = "oracle")]
+pub mod oracle;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(feature = "rabbitmq")]
@@ -54,6 +56,7 @@ pub(crate) const TABLE: &[Registration] = &[
     row!("nats", nats::Nats),
     row!("neo4j", neo4j::Neo4j),
     row!("opensearch", opensearch::Opensearch),
+    row!("oracle", oracle::Oracle),
     row!("postgres", postgres::Postgres),
     row!("rabbitmq", rabbitmq::Rabbitmq),
     row!("redis", redis::Redis),

@@ -188,6 +188,20 @@ impl Run {
         Ok(stream)
     }
 
+    /// Does TLS anew on a connection that has it: what was agreed on is forgotten, as the peer has forgotten it.
+    ///
+    /// # Errors
+    /// The same, and a peer that asks for it in plain text.
+    pub async fn renegotiate(&mut self, stream: Stream, target: &Target) -> Result<Stream, Failure> {
+        match stream {
+            Stream::Tls(tls) => self.upgrade(Stream::Plain(tls.into_inner().0), target).await,
+            Stream::Plain(_) => {
+                let failure = Failure::new(FailureKind::Protocol, "the peer wants TLS anew where there is none");
+                Err(self.stamp(Phase::Tls, failure))
+            }
+        }
+    }
+
     /// What a handshake tells of the peer, and whether its certificates last.
     fn note_tls(&mut self, stream: &Stream, insecure: bool) {
         let Stream::Tls(tls) = stream else { return };

@@ -19,6 +19,8 @@ pub(crate) mod mqtt;
 pub(crate) mod mysql;
 #[cfg(feature = "nats")]
 pub(crate) mod nats;
+#[cfg(feature = "oracle")]
+pub(crate) mod oracle;
 #[cfg(feature = "neo4j")]
 pub(crate) mod packstream;
 #[cfg(any(feature = "mongodb", feature = "mysql"))]

@@ -31,6 +31,8 @@ pub enum Protocol {
     Mqtt,
     /// Neo4j's Bolt.
     Bolt,
+    /// Oracle's packets.
+    Oracle,
     /// SMTP or FTP: both greet with 220.
     Mail,
     /// One that is known by name only.
@@ -53,6 +55,7 @@ impl fmt::Display for Protocol {
             Self::MongoDb => "MongoDB",
             Self::Mqtt => "MQTT",
             Self::Bolt => "Bolt",
+            Self::Oracle => "Oracle Net",
             Self::Mail => "SMTP or FTP",
             Self::Other(name) => name,
         })
@@ -119,6 +122,11 @@ impl Protocol {
             Self::Mqtt => first_of(&[0x20, 0xe0]),
             // the version that was chosen, or a manifest: it cannot be told from a length, and so names no protocol
             Self::Bolt => bytes.iter().take(2).all(|byte| *byte == 0),
+            // ACCEPT, REFUSE, REDIRECT or RESEND, shorter than 64 KiB, without a checksum
+            Self::Oracle => {
+                bytes.iter().skip(2).take(2).all(|byte| *byte == 0)
+                    && bytes.get(4).is_none_or(|kind| [2, 4, 5, 11].contains(kind))
+            }
             // a method frame, or the header of another version
             Self::Amqp => first_of(&[1, b'A']),
             _ => true,

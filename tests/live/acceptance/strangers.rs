@@ -12,6 +12,7 @@ use crate::support::fault::FaultProxy;
 use crate::support::pace::late;
 use crate::support::probe::Asked;
 use crate::support::servers::search::Product as _;
+use crate::support::servers::{PASSWORD, USER};
 use crate::support::{require, servers};
 
 /// What comes of it.
@@ -64,6 +65,7 @@ pub(crate) const MEETINGS: [[Meeting; PEERS.len()]; BACKENDS.len()] = [
     [S, S, S, S, S, S, S, S, N, O, S, S, S, S, S],
     [S, N, S, S, N, S, C, C, N, N, O, S, C, N, S],
     [N, O, N, O, O, C, C, C, N, N, N, O, C, N, C],
+    [S, S, S, S, S, S, S, S, S, S, S, S, S, S, S],
     [S, S, S, S, N, S, C, C, N, N, C, N, O, N, S],
     [S, N, S, S, N, S, S, C, N, N, C, S, C, O, S],
     [S, N, N, N, N, N, C, C, N, N, C, N, C, N, O],
@@ -99,7 +101,12 @@ fn mistake(kind: &str, (peer, name): (&str, &str), meeting: Meeting) -> Option<S
         "rabbitmq" => "amqp",
         own => own,
     };
-    let probe = Asked::new(kind, json!({ "url": format!("{scheme}://{}", proxy.addr()) }));
+    let mut entry = json!({ "url": format!("{scheme}://{}", proxy.addr()) });
+    if kind == "oracle" {
+        // It has no question without a log-in, and no log-in without a service.
+        entry = json!({ "url": format!("{scheme}://{USER}@{}/service", proxy.addr()), "password": PASSWORD });
+    }
+    let probe = Asked::new(kind, entry);
     let outcome = probe.run_within(if meeting == S { PROMPT / 2 } else { 3 * PROMPT });
     let in_time = outcome.duration < PROMPT + late();
     let said = proxy.bytes_down() > 0;

@@ -13,6 +13,7 @@ pub(crate) mod mysql;
 pub(crate) mod nats;
 pub(crate) mod neo4j;
 pub(crate) mod nginx;
+pub(crate) mod oracle;
 pub(crate) mod postgres;
 pub(crate) mod rabbitmq;
 pub(crate) mod redis;
@@ -35,6 +36,7 @@ const KNOWN: &[(&str, &[&str], &str)] = &[
     ("mqtt", &["mosquitto", "mosquitto_passwd"], "mosquitto"),
     ("mysql", &["mariadbd", "mariadb-install-db", "mariadb"], "mariadb-server"),
     ("nats", &["nats-server"], "nats-server"),
+    ("oracle", &[], "nothing: it is a stand-in"),
     ("pgbouncer", &["pgbouncer", "postgres", "initdb"], "pgbouncer postgresql-15"),
     ("postgres", &["postgres", "initdb", "pg_basebackup"], "postgresql-15"),
     ("rabbitmq", &["rabbitmqctl", "epmd"], "rabbitmq-server"),
@@ -43,7 +45,8 @@ const KNOWN: &[(&str, &[&str], &str)] = &[
 ];
 
 /// What Debian does not have.
-const FARM: &[&str] = &["consul", "elasticsearch", "ferretdb", "mongodb", "neo4j", "opensearch", "opensearch-secure"];
+const FARM: &[&str] =
+    &["consul", "elasticsearch", "ferretdb", "mongodb", "neo4j", "opensearch", "opensearch-secure", "oracle-clients"];
 
 /// Why the servers of a backend cannot be started here; `None` when they can.
 #[track_caller]

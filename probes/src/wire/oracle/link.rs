@@ -1,0 +1,159 @@
+//! A connection to a database with the driver behind it.
+
+use std::{
+    io,
+    net::{Shutdown, TcpStream as StdStream},
+    os::fd::AsFd,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use super::{DATA, HEADER};
+use crate::{
+    failure::{Failure, FailureKind},
+    wire::{Background, stream::Stream},
+};
+
+/// Longest packet of a server; the driver asks for it, and takes a longer one for the end of the connection.
+const SDU: usize = 8192;
+
+/// Packets of a session: DATA, MARKER, CONTROL.
+const KINDS: [u8; 3] = [DATA, 12, 14];
+
+/// How often a server may have a password hashed. The driver does so whatever a server says, on a thread that nothing
+/// can end; 4096 is usual.
+const MOST_ROUNDS: u32 = 100_000;
+const ROUNDS: [&[u8]; 2] = [b"AUTH_PBKDF2_VGEN_COUNT", b"AUTH_PBKDF2_SDER_COUNT"];
+
+/// The link between a database and the driver.
+#[derive(Debug)]
+pub(super) struct Link {
+    _knife: Knife,
+    end: Arc<Mutex<Option<Failure>>>,
+    task: Background,
+}
+
+/// Dropped, it ends the driver's connection at once, also where no task runs any more: whatever the driver waits for.
+#[derive(Debug)]
+struct Knife(StdStream);
+
+impl Drop for Knife {
+    fn drop(&mut self) {
+        // It fails where it has ended already.
+        let _ = self.0.shutdown(Shutdown::Both);
+    }
+}
+
+impl Link {
+    /// Passes everything on, from the packet on that accepts the driver.
+    pub(super) fn start(mut driver: TcpStream, mut server: Stream, accept: Vec<u8>) -> io::Result<Self> {
+        let twin = driver.as_fd().try_clone_to_owned()?.into();
+        let end = Arc::new(Mutex::new(None));
+        let told = Arc::clone(&end);
+        let task = Background::spawn(async move {
+            let carried = carry(&mut driver, &mut server, &accept).await;
+            *told.lock().unwrap_or_else(PoisonError::into_inner) = carried.err();
+            // Only now does the driver see its end, so that whoever asks it finds the cause.
+            let _ = driver.shutdown().await;
+        });
+        Ok(Self { _knife: Knife(twin), end, task })
+    }
+
+    /// Why the link ended, if it did by itself.
+    pub(super) fn end(&self) -> Option<Failure> {
+        self.end.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits until the driver's end has reached the server.
+    pub(super) async fn closed(self) {
+        self.task.finished().await;
+    }
+}
+
+/// Copies both ways until either side ends; of the server's only whole packets, because the driver panics on others.
+async fn carry(driver: &mut TcpStream, server: &mut Stream, accept: &[u8]) -> Result<(), Failure> {
+    driver.write_all(accept).await?;
+    let (mut from_driver, mut to_driver) = driver.split();
+    let (mut from_server, mut to_server) = tokio::io::split(server);
+    let (mut down, mut up) = (Vec::with_capacity(SDU), [0; 4096]);
+    loop {
+        tokio::select! {
+            read = from_server.read_buf(&mut down) => {
+                if read? == 0 {
+                    return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+                }
+                let whole = whole_packets(&down)?;
+                to_driver.write_all(&down[..whole]).await?;
+                down.drain(..whole);
+            }
+            read = from_driver.read(&mut up) => match read? {
+                0 => {
+                    to_server.shutdown().await?;
+                    return Ok(());
+                }
+                n => {
+                    to_server.write_all(&up[..n]).await?;
+                    to_server.flush().await?;
+                }
+            },
+        }
+    }
+}
+
+/// How many of these bytes are packets to their end.
+fn whole_packets(bytes: &[u8]) -> Result<usize, Failure> {
+    let mut whole = 0;
+    while let Some([a, b, c, d, kind, ..]) = bytes[whole..].first_chunk::<HEADER>() {
+        let length = usize::try_from(u32::from_be_bytes([*a, *b, *c, *d])).unwrap_or(usize::MAX);
+        // A DATA has two bytes of flags, a MARKER three.
+        if !(HEADER + 2..=SDU).contains(&length) || !KINDS.contains(kind) {
+            return Err(Failure::new(FailureKind::Protocol, "the server's packets are none of Oracle's protocol"));
+        }
+        let Some(packet) = bytes.get(whole..whole + length) else { break };
+        if let Some(rounds) = ROUNDS.iter().find_map(|key| rounds(packet, key)).filter(|rounds| *rounds > MOST_ROUNDS) {
+            let message = format!("the server wants the password hashed {rounds} times, and {MOST_ROUNDS} is the most");
+            return Err(Failure::new(FailureKind::Protocol, message));
+        }
+        whole += length;
+    }
+    Ok(whole)
+}
+
+/// The number behind a key: two lengths and digits.
+fn rounds(packet: &[u8], key: &[u8]) -> Option<u32> {
+    let at = packet.windows(key.len()).position(|window| window == key)? + key.len();
+    let digits = packet[at..].iter().skip_while(|byte| !byte.is_ascii_digit()).take_while(|byte| byte.is_ascii_digit());
+    Some(digits.fold(0, |number: u32, digit| number.saturating_mul(10).saturating_add(u32::from(digit - b'0'))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_packets_are_passed_on() {
+        let packet = |length: u32, kind: u8, body: &[u8]| [&length.to_be_bytes(), &[kind, 0, 0, 0][..], body].concat();
+        let good = packet(12, DATA, &[0, 0, 9, 9]);
+        assert_eq!(whole_packets(&good).ok(), Some(12));
+        assert_eq!(whole_packets(&good[..11]).ok(), Some(0));
+        assert_eq!(whole_packets(&[&good[..], &good[..7]].concat()).ok(), Some(12));
+        for bad in [packet(8, DATA, &[]), packet(9, DATA, &[0]), packet(9000, DATA, &[0]), packet(12, 99, &[0; 4])] {
+            assert_eq!(whole_packets(&bad).expect_err("refused").kind, FailureKind::Protocol);
+        }
+    }
+
+    #[test]
+    fn nobody_has_us_hash_for_hours() {
+        let told = |digits: &str| {
+            let pair = [b"\x01\x16\x16AUTH_PBKDF2_VGEN_COUNT\x01\x04\x04", digits.as_bytes()].concat();
+            let length = u32::try_from(HEADER + 2 + pair.len()).expect("short");
+            whole_packets(&[&length.to_be_bytes(), &[DATA, 0, 0, 0, 0, 0], &pair[..]].concat()).is_ok()
+        };
+        assert!(told("4096") && told("100000"));
+        assert!(!told("100001") && !told("99999999999999"));
+    }
+}

@@ -1,0 +1,117 @@
+//! Servers that hang, break off in the middle, or send what the driver panics on: nothing of a run outlives it.
+
+use std::time::{Duration, Instant};
+
+use probity_probes::FailureKind;
+use serde_json::json;
+
+use super::{entry, expect, probe};
+use crate::support::alone::alone;
+use crate::support::eventually;
+use crate::support::probe::Asked;
+use crate::support::procfs::{fds, threads};
+use crate::support::servers::oracle::{Harm, Oracle, Stage};
+use crate::support::truth::{Expected, State, check, states};
+
+states! { "oracle":
+    HANGS = "hangs at a step", "a stand-in that stops answering at the listener, the log-in or the question" => Expected::fails(FailureKind::Timeout);
+    BREAKS_OFF = "breaks off in the middle of a packet", "a stand-in that closes there, at each step" => Expected::fails(FailureKind::ConnectionLost);
+    MALFORMED = "packets that are none", "a stand-in whose packets are too short, too long or of no kind" => Expected::fails(FailureKind::Protocol).blames_anybody();
+    PANICS = "messages that the driver panics on", "a stand-in that leaves out what the driver takes for granted" => Expected::fails(FailureKind::Protocol);
+    HASHES = "a password that is to be hashed for hours", "a stand-in that wants 4 000 000 000 rounds" => Expected::fails(FailureKind::Protocol);
+    ENCRYPTED = "native encryption is demanded", "a stand-in whose ACCEPT says so" => Expected::fails(FailureKind::Config);
+}
+
+const STAGES: [Stage; 5] = [Stage::Connect, Stage::Protocol, Stage::LogInBegin, Stage::LogIn, Stage::Query];
+
+/// A message of pairs: keys and values of a log-in.
+fn pairs(pairs: &[(&str, &str)]) -> Vec<u8> {
+    let text = |text: &str| {
+        let length = u8::try_from(text.len()).expect("short");
+        [&[1, length, length], text.as_bytes()].concat()
+    };
+    let pair = |(key, value): &(&str, &str)| [text(key), text(value), vec![0]].concat();
+    let count = u8::try_from(pairs.len()).expect("few");
+    [vec![8, 1, count], pairs.iter().flat_map(pair).collect(), vec![9, 0, 0]].concat()
+}
+
+/// Each step of a session, and each of the ways in which a thread could be left behind.
+#[test]
+fn nothing_of_a_run_outlives_it() {
+    if !alone("live::oracle::harm::nothing_of_a_run_outlives_it") {
+        return;
+    }
+    const WITHIN: Duration = Duration::from_millis(300);
+    let own = std::process::id();
+    for stage in STAGES {
+        let server = Oracle::builder().harm(stage, Harm::Hang).start();
+        let probe = probe(&server, json!({}));
+        check(&State { within: WITHIN, ..HANGS }, &probe.run_within(WITHIN));
+        let before = fds(own);
+        for _ in 0..4 {
+            check(&State { within: WITHIN, ..HANGS }, &probe.run_within(WITHIN));
+        }
+        let begun = Instant::now();
+        eventually(Duration::from_secs(5), "the descriptors are as before", || (fds(own) <= before).then_some(()));
+        assert!(begun.elapsed() < Duration::from_secs(1), "{stage:?}: {:?} until the driver gave up", begun.elapsed());
+        // Two workers, two for the driver, and those of the tests.
+        assert!(threads(own) < 16, "{stage:?}: {} threads", threads(own));
+    }
+}
+
+#[test]
+fn what_breaks_off_is_lost() {
+    for stage in STAGES {
+        let keys = json!({});
+        // The listener's packets have another header: what is cut there is no packet at all.
+        let state = if stage == Stage::Connect { &MALFORMED } else { &BREAKS_OFF };
+        expect(state, &Oracle::builder().harm(stage, Harm::Cut).start(), keys);
+    }
+}
+
+#[test]
+fn packets_that_are_none_never_reach_the_driver() {
+    for packet in [
+        vec![0, 0, 0, 4, 6, 0, 0, 0],
+        vec![0, 0, 0, 9, 6, 0, 0, 0, 0],
+        vec![0, 0, 0, 8, 12, 0, 0, 0],
+        vec![0x7f, 0xff, 0xff, 0xff, 6, 0, 0, 0],
+        vec![0, 0, 0, 12, 99, 0, 0, 0, 0, 0, 0, 0],
+    ] {
+        for stage in STAGES {
+            expect(&MALFORMED, &Oracle::builder().harm(stage, Harm::Say(packet.clone())).start(), json!({}));
+        }
+    }
+}
+
+/// Of those in answers to questions each would end the whole process, were the driver asked as it is meant to be.
+#[test]
+fn a_panic_of_the_driver_is_a_failure_like_any_other() {
+    let no_abilities = [&[1, 6, 0, 0, 0x69, 3, 1, 0, 0, 0, 11][..], &[0; 11], &[1, 0, 1, 0]].concat();
+    let many_errors = [&[4][..], &[0; 24], &[1, 1]].concat();
+    for (stage, message) in [
+        (Stage::Protocol, no_abilities),
+        (Stage::LogInBegin, pairs(&[("AUTH_SESSKEY", "00")])),
+        (Stage::LogInBegin, pairs(&[("AUTH_PBKDF2_VGEN_COUNT", "many")])),
+        (Stage::LogIn, pairs(&[("AUTH_VERSION_NO", "x")])),
+        (Stage::Query, many_errors),
+        (Stage::Query, vec![99]),
+    ] {
+        let server = Oracle::builder().harm(stage, Harm::Message(message)).start();
+        let probe = Asked::new("oracle", entry(server.addr(), json!({})));
+        for _ in 0..3 {
+            check(&PANICS, &probe.run());
+        }
+    }
+}
+
+#[test]
+fn what_the_driver_would_do_for_hours_or_not_at_all_is_refused() {
+    let rounds = pairs(&[("AUTH_PBKDF2_VGEN_COUNT", "4000000000")]);
+    expect(&HASHES, &Oracle::builder().harm(Stage::LogInBegin, Harm::Message(rounds)).start(), json!({}));
+    let mut accept = vec![0; 45];
+    accept[..10].copy_from_slice(&[0, 45, 0, 0, 2, 0, 0, 0, 1, 62]);
+    accept[22] = 0x10;
+    let outcome = expect(&ENCRYPTED, &Oracle::builder().harm(Stage::Connect, Harm::Say(accept)).start(), json!({}));
+    assert_eq!(crate::support::outcome::code(&outcome), Some("native_encryption"));
+}
