@@ -16,7 +16,7 @@ use crate::support::truth::{Expected, check, states};
 states! { "oracle":
     ANEW = "TLS is begun anew", "a stand-in that hands the connection on, as a listener with dedicated servers does" => Expected::HEALTHY;
     TLS_WANTED = "plain text to a TLS port", "oracle:// to a stand-in with TLS" => Expected::fails(FailureKind::Tls).blames(FaultDomain::Probe);
-    NO_TLS = "TLS to a plain-text port", "tcps:// to a stand-in without TLS, which closes" => Expected::fails(FailureKind::Tls);
+    NO_TLS = "TLS to a plain-text port", "tcps:// to a stand-in without TLS, which waits for the rest of a packet" => Expected::fails(FailureKind::Timeout);
 }
 
 certificate_tests! { Secured {

@@ -112,7 +112,8 @@ async fn listen(settings: Settings) -> io::Result<()> {
         tokio::select! {
             client = listener.accept() => {
                 let (client, _) = client?;
-                client.set_nodelay(true)?;
+                // It fails where the client has gone already, as who looks at the port alone has.
+                let _ = client.set_nodelay(true);
                 let (settings, acceptor, mut ended) = (Arc::clone(&settings), acceptor.clone(), ended.subscribe());
                 tokio::spawn(async move {
                     tokio::select! {
