@@ -40,7 +40,7 @@ pub struct OracleConfig {
     /// `oracle://[user@]host[:1521][,host…]/service`: of several listeners the first that lets us in is asked.
     /// `tcps://host[:2484]/service` for TLS. `?sid=NAME` instead of a service for an instance.
     url: Address,
-    /// User name, if it is not in the URL.
+    /// User name, if it is not in the URL. Without one only the listener is asked, and nothing is healthy.
     username: Option<String>,
     /// Password of the user.
     password: Option<Secret>,
@@ -127,7 +127,7 @@ impl Backend for Oracle {
 
     const KIND: &'static str = "oracle";
     const EXAMPLE: &'static str = r#"backend = "oracle"
-url = "oracle://probity:change-me@localhost:1521/FREEPDB1"
+url = "oracle://localhost:1521/FREEPDB1"
 degraded = { sessions = 0.85 }
 "#;
     const MANUAL: &'static Manual = &MANUAL;
@@ -148,8 +148,8 @@ degraded = { sessions = 0.85 }
             (Some(_), Some(_)) => return Err(ConfigError::new("url", "a service and `?sid=` exclude each other")),
         };
         let credentials = url.credentials(username, password)?;
-        if credentials.user.is_none() || credentials.password.is_none() {
-            return Err(ConfigError::new("password", "a log-in needs a user and a password"));
+        if credentials.user.is_some() != credentials.password.is_some() {
+            return Err(ConfigError::new("password", "`username` and `password` need each other"));
         }
         let question = Question::of(query, expect.value.take(), expect.rows)?;
         if let Some(question) = &question {
@@ -179,6 +179,11 @@ degraded = { sessions = 0.85 }
         for _ in 0..MOST_TURNS {
             let target = elsewhere.as_ref().unwrap_or(&self.target);
             match run.phase(Phase::Auth, knock(&mut stream, &driver.head, &words, elsewhere.is_some())).await? {
+                Answer::Accepted(_) if self.credentials.user.is_none() => {
+                    let nobody = Failure::new(FailureKind::Config, "the database is there, and wants a user and a password")
+                        .with_remedy("Set `username` and `password`.");
+                    return run.phase(Phase::Auth, async { Err(nobody) }).await;
+                }
                 Answer::Accepted(accept) => {
                     let driver = run.phase(Phase::Auth, driver.log_in(stream, accept)).await?;
                     run.fact_if("version", driver.peek(|known| known.version()).map(|version| version.to_string()));

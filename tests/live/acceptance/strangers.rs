@@ -12,7 +12,6 @@ use crate::support::fault::FaultProxy;
 use crate::support::pace::late;
 use crate::support::probe::Asked;
 use crate::support::servers::search::Product as _;
-use crate::support::servers::{PASSWORD, USER};
 use crate::support::{require, servers};
 
 /// What comes of it.
@@ -101,12 +100,9 @@ fn mistake(kind: &str, (peer, name): (&str, &str), meeting: Meeting) -> Option<S
         "rabbitmq" => "amqp",
         own => own,
     };
-    let mut entry = json!({ "url": format!("{scheme}://{}", proxy.addr()) });
-    if kind == "oracle" {
-        // It has no question without a log-in, and no log-in without a service.
-        entry = json!({ "url": format!("{scheme}://{USER}@{}/service", proxy.addr()), "password": PASSWORD });
-    }
-    let probe = Asked::new(kind, entry);
+    // A listener is told whom it is asked for.
+    let path = if kind == "oracle" { "/service" } else { "" };
+    let probe = Asked::new(kind, json!({ "url": format!("{scheme}://{}{path}", proxy.addr()) }));
     let outcome = probe.run_within(if meeting == S { PROMPT / 2 } else { 3 * PROMPT });
     let in_time = outcome.duration < PROMPT + late();
     let said = proxy.bytes_down() > 0;

@@ -9,7 +9,7 @@ use super::{entry, expect, probe};
 use crate::support::outcome::{code, fact, sees};
 use crate::support::probe::Asked;
 use crate::support::servers::PASSWORD;
-use crate::support::servers::oracle::{Oracle, SID, shared};
+use crate::support::servers::oracle::{Oracle, SERVICE, SID, shared};
 use crate::support::truth::{Expected, check, states};
 use crate::support::{peers, scratch};
 
@@ -25,6 +25,7 @@ states! { "oracle":
     REDIRECTED_NOWHERE = "the listener sends us where nobody is", "a stand-in that names a closed port" => Expected::fails(FailureKind::ConnectRefused);
     IN_CIRCLES = "listeners send us to each other", "a stand-in that names itself" => Expected::fails(FailureKind::NotReady);
     PASSWORD_WRONG = "a wrong password", "a stand-in that answers 1017, asked four times" => Expected::fails(FailureKind::Auth);
+    NOBODY_ASKS = "neither user nor password in the catalog", "a stand-in that accepts us" => Expected::fails(FailureKind::Config);
     USER_UNKNOWN = "an unknown user", "a stand-in that answers 1017" => Expected::fails(FailureKind::Auth);
     LOCKED = "a locked account", "a stand-in that answers 28000" => Expected::fails(FailureKind::Auth);
     EXPIRED = "an expired password", "a stand-in that answers 28001" => Expected::fails(FailureKind::Auth);
@@ -40,6 +41,13 @@ fn a_service_and_an_instance_are_found() {
     assert_eq!((fact(&outcome, "version").as_str(), fact(&outcome, "instance_name").as_str()), ("19.3.0.0.0", SID));
     let url = format!("oracle://{}/?sid={SID}", shared().addr());
     expect(&SID_KNOWN, shared(), json!({ "url": url }));
+}
+
+#[test]
+fn without_a_user_only_the_listener_is_asked() {
+    let url = |service| json!({ "url": format!("oracle://{}/{service}", shared().addr()) });
+    check(&NOBODY_ASKS, &Asked::new("oracle", url(SERVICE)).run());
+    check(&SERVICE_UNKNOWN, &Asked::new("oracle", url("nosuch")).run());
 }
 
 #[test]

@@ -111,7 +111,7 @@ fn the_vendors_clients_are_refused_as_we_are() {
         for (said, wanted) in [
             (error(&server, SERVICE, "wrong"), "ORA-01017"),
             (error(&locked, SERVICE, PASSWORD), "ORA-28000"),
-            (error(&server, "nosuch", PASSWORD), "12514"),
+            (error(&server, "nosuch", PASSWORD), "is not registered with the listener"),
             (error(&not_mounted, SERVICE, PASSWORD), "12528"),
         ] {
             assert!(said.contains(wanted), "{name}: {said}");

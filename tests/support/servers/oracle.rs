@@ -184,6 +184,8 @@ fn usual(role: &str, open_mode: &str) -> Vec<(String, Answer)> {
         ("V$RESOURCE_LIMIT".into(), limits),
         ("USER_USERS".into(), row(&account)),
         ("SELECT 1 FROM DUAL".into(), row(&[("1#", "1")])),
+        // node-oracledb asks for it with each log-in.
+        ("DBTIMEZONE".into(), row(&[("DBTIMEZONE", "+00:00")])),
     ];
     if open_mode == "MOUNTED" {
         let closed = "ORA-01219: database or pluggable database not open: queries allowed on fixed tables or views only\n";
