@@ -7,6 +7,7 @@ mod elasticsearch;
 mod faults;
 mod hosts;
 mod http;
+mod kafka;
 mod memcached;
 mod mongodb;
 mod mqtt;
@@ -25,11 +26,12 @@ pub(crate) mod truth;
 use crate::support::truth::State;
 
 /// Every backend, in the order of the alphabet.
-pub(crate) const BACKENDS: [&str; 13] = [
+pub(crate) const BACKENDS: [&str; 14] = [
     "clickhouse",
     "consul",
     "elasticsearch",
     "http",
+    "kafka",
     "memcached",
     "mongodb",
     "mqtt",
@@ -48,6 +50,7 @@ pub(crate) fn states() -> Vec<State> {
         consul::STATES,
         elasticsearch::STATES,
         http::STATES,
+        kafka::STATES,
         memcached::STATES,
         mongodb::STATES,
         mqtt::STATES,

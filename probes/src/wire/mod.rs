@@ -7,6 +7,8 @@ pub mod api;
 pub mod dial;
 #[cfg(feature = "wire-http")]
 pub mod http;
+#[cfg(feature = "kafka")]
+pub(crate) mod kafka;
 #[cfg(feature = "memcached")]
 pub(crate) mod memcached;
 #[cfg(feature = "mongodb")]

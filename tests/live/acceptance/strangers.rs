@@ -30,12 +30,13 @@ pub(crate) enum Meeting {
 use Meeting::{Closed as C, Named as N, Same as O, Silent as S};
 
 /// Whose port it is, and what the protocol is called.
-pub(crate) const PEERS: [(&str, &str); 14] = [
+pub(crate) const PEERS: [(&str, &str); 15] = [
     ("clickhouse", "HTTP"),
     ("clickhouse, native port", "native protocol"),
     ("consul", "HTTP"),
     ("elasticsearch", "HTTP"),
     ("http", "HTTP"),
+    ("kafka", "Kafka"),
     ("memcached", "Memcached"),
     ("mongodb", "MongoDB"),
     ("mqtt", "MQTT"),
@@ -51,19 +52,20 @@ pub(crate) const PEERS: [(&str, &str); 14] = [
 ///
 /// MySQL and NATS greet, so that a probe of theirs says nothing before it has heard something.
 pub(crate) const MEETINGS: [[Meeting; PEERS.len()]; BACKENDS.len()] = [
-    [O, N, N, N, N, C, C, C, N, N, N, C, N, C],
-    [O, O, O, O, O, C, C, C, N, N, O, C, N, C],
-    [N, O, N, O, O, C, C, C, N, N, O, C, N, C],
-    [O, O, O, O, O, C, C, C, N, N, O, C, N, C],
-    [S, N, N, N, N, O, S, C, N, N, N, C, N, N],
-    [S, N, S, S, N, S, O, C, N, N, S, C, N, S],
-    [S, N, N, N, N, N, C, O, N, N, N, C, N, S],
-    [S, S, S, S, S, S, S, S, O, N, S, S, S, S],
-    [S, S, S, S, S, S, S, S, N, O, S, S, S, S],
-    [N, O, N, O, O, C, C, C, N, N, O, C, N, C],
-    [S, S, S, S, N, S, C, C, N, N, N, O, N, S],
-    [S, N, S, S, N, S, S, C, N, N, S, C, O, S],
-    [S, N, N, N, N, N, C, C, N, N, N, C, N, O],
+    [O, N, N, N, N, C, C, C, C, N, N, N, C, N, C],
+    [O, O, O, O, O, C, C, C, C, N, N, O, C, N, C],
+    [N, O, N, O, O, C, C, C, C, N, N, O, C, N, C],
+    [O, O, O, O, O, C, C, C, C, N, N, O, C, N, C],
+    [S, N, S, S, N, O, S, C, C, N, N, S, C, N, S],
+    [S, N, N, N, N, C, O, S, C, N, N, N, C, N, N],
+    [S, N, S, S, N, C, S, O, C, N, N, S, C, N, S],
+    [S, N, N, N, N, C, N, C, O, N, N, N, C, N, S],
+    [S, S, S, S, S, S, S, S, S, O, N, S, S, S, S],
+    [S, S, S, S, S, S, S, S, S, N, O, S, S, S, S],
+    [N, O, N, O, O, C, C, C, C, N, N, O, C, N, C],
+    [S, S, S, S, N, S, S, C, C, N, N, N, O, N, S],
+    [S, N, S, S, N, C, S, S, C, N, N, S, C, O, S],
+    [S, N, N, N, N, C, N, C, C, N, N, N, C, N, O],
 ];
 
 fn address(peer: &str) -> SocketAddr {
@@ -73,6 +75,7 @@ fn address(peer: &str) -> SocketAddr {
         "consul" => servers::consul::shared().addr(),
         "elasticsearch" => servers::search::Elasticsearch::shared().addr(),
         "http" => servers::nginx::shared().http(),
+        "kafka" => servers::kafka::shared().addr(),
         "memcached" => servers::memcached::shared().addr(),
         "mongodb" => servers::mongodb::shared().addr(),
         "mqtt" => servers::mosquitto::shared().addr(),

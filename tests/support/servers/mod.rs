@@ -6,6 +6,7 @@
 
 pub(crate) mod clickhouse;
 pub(crate) mod consul;
+pub(crate) mod kafka;
 pub(crate) mod memcached;
 pub(crate) mod mongodb;
 pub(crate) mod mosquitto;
@@ -42,7 +43,7 @@ const KNOWN: &[(&str, &[&str], &str)] = &[
 ];
 
 /// What Debian does not have.
-const FARM: &[&str] = &["consul", "elasticsearch", "ferretdb", "mongodb", "opensearch", "opensearch-secure"];
+const FARM: &[&str] = &["consul", "elasticsearch", "ferretdb", "kafka", "mongodb", "opensearch", "opensearch-secure"];
 
 /// Why the servers of a backend cannot be started here; `None` when they can.
 #[track_caller]

@@ -1,0 +1,168 @@
+//! A record by librdkafka, the client library of most who are not written in Java: what the round trip writes.
+//!
+//! A producer lives for one record. librdkafka dials for itself and has threads of its own: one, one for each broker
+//! that it hears of, and one of the wrapper's. All of them are gone when it is dropped, which takes a moment, and so is
+//! done on another thread; what follows waits for it, so that there is never a second one. It reads nothing: its consumer asks for the coordinator of a group even where partitions are
+//! assigned by hand, and for that the broker makes a topic.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::Duration,
+};
+
+use rdkafka::{
+    ClientConfig, ClientContext,
+    config::RDKafkaLogLevel,
+    error::{KafkaError, RDKafkaErrorCode},
+    producer::{FutureProducer, FutureRecord},
+};
+use tokio::sync::oneshot;
+
+use super::{CLIENT, login::Login};
+
+use crate::{
+    failure::{Failure, FailureKind},
+    tls::TlsConfig,
+};
+
+/// Where and as whom.
+pub(crate) struct Way<'a> {
+    pub(crate) broker: String,
+    pub(crate) tls: Option<&'a TlsConfig>,
+    pub(crate) login: Option<&'a Login>,
+    pub(crate) limit: Duration,
+}
+
+/// Has a record written that every replica in sync has, and says where it is.
+pub(crate) async fn produce(way: &Way<'_>, topic: &str, partition: i32, words: &str) -> Result<i64, Failure> {
+    let witness = Witness::default();
+    let producer = way.config().create_with_context::<_, FutureProducer<Witness>>(witness.clone());
+    let producer = Leaving(Some(producer.map_err(|error| witness.failure(&error))?));
+    let record = FutureRecord::<str, str>::to(topic).partition(partition).key(CLIENT).payload(words);
+    let Some(sent) = producer.0.as_ref().map(|producer| producer.send_result(record)) else {
+        return Err(Failure::new(FailureKind::Unexpected, "the producer has left"));
+    };
+    let delivery = sent.map_err(|(error, _)| witness.failure(&error))?.await;
+    producer.gone().await;
+    match delivery {
+        Ok(Ok(delivery)) => Ok(delivery.offset),
+        Ok(Err((error, _))) => Err(witness.failure(&error)),
+        Err(_) => Err(witness.failure(&KafkaError::Canceled)),
+    }
+}
+
+impl Way<'_> {
+    fn config(&self) -> ClientConfig {
+        let millis = self.limit.as_millis().clamp(1000, 60_000).to_string();
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", &self.broker)
+            .set("client.id", CLIENT)
+            .set("acks", "all")
+            // For a producer this is on, unless it is said.
+            .set("allow.auto.create.topics", "false")
+            .set("enable.idempotence", "false")
+            .set("message.send.max.retries", "0")
+            .set("message.timeout.ms", &millis)
+            .set("request.timeout.ms", &millis)
+            .set("socket.connection.setup.timeout.ms", &millis)
+            .set("linger.ms", "0")
+            // What is kept in memory: one record, and answers as short as ours.
+            .set("queue.buffering.max.messages", "1")
+            .set("queue.buffering.max.kbytes", "64")
+            .set("receive.message.max.bytes", super::LONGEST.to_string())
+            .set("log_level", "0")
+            .set(
+                "security.protocol",
+                match (self.tls, self.login) {
+                    (None, None) => "plaintext",
+                    (Some(_), None) => "ssl",
+                    (None, Some(_)) => "sasl_plaintext",
+                    (Some(_), Some(_)) => "sasl_ssl",
+                },
+            );
+        if let Some(login) = self.login {
+            config.set("sasl.mechanism", login.mechanism.as_str());
+            config.set("sasl.username", &login.user).set("sasl.password", login.password.as_str());
+        }
+        if let Some(tls) = self.tls {
+            // Without a file it looks where systems keep theirs.
+            config.set("ssl.ca.location", tls.ca.as_ref().map_or_else(|| "probe".into(), |ca| ca.to_string_lossy()));
+            for (key, file) in [("ssl.certificate.location", &tls.cert), ("ssl.key.location", &tls.key)] {
+                if let Some(file) = file {
+                    config.set(key, file.to_string_lossy());
+                }
+            }
+            config.set("enable.ssl.certificate.verification", (!tls.insecure).to_string());
+        }
+        config
+    }
+}
+
+/// What the library says aside: the last thing that went wrong, before it gives up on "all brokers".
+#[derive(Clone, Default)]
+struct Witness(Arc<Mutex<Option<(RDKafkaErrorCode, String)>>>);
+
+impl ClientContext for Witness {
+    fn log(&self, _: RDKafkaLogLevel, _: &str, _: &str) {}
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        if let Some(code) = error.rdkafka_error_code().filter(|code| *code != RDKafkaErrorCode::AllBrokersDown) {
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((code, reason.to_owned()));
+        }
+    }
+}
+
+impl Witness {
+    /// The broker's own code; else what went wrong before the library gave up.
+    fn failure(&self, error: &KafkaError) -> Failure {
+        let told = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let code = error.rdkafka_error_code();
+        // Negative ones are the library's own.
+        if let Some(code) = code.filter(|code| *code as i32 > 0) {
+            return Failure::server((code as i32).to_string(), error.to_string());
+        }
+        let (code, words) = told.or_else(|| Some((code?, error.to_string()))).unzip();
+        let kind = match code {
+            Some(RDKafkaErrorCode::Resolve) => FailureKind::Dns,
+            Some(RDKafkaErrorCode::SSL) => FailureKind::Tls,
+            Some(RDKafkaErrorCode::Authentication) => FailureKind::Auth,
+            Some(RDKafkaErrorCode::BrokerTransportFailure) => FailureKind::ConnectionLost,
+            Some(RDKafkaErrorCode::MessageTimedOut | RDKafkaErrorCode::OperationTimedOut) => FailureKind::Timeout,
+            _ => FailureKind::Unexpected,
+        };
+        let failure = Failure::new(kind, "the client library could not write the record");
+        let failure = code.into_iter().fold(failure, |failure, code| failure.with_code(format!("librdkafka {}", code as i32)));
+        failure.with_words(words.unwrap_or_else(|| error.to_string()))
+    }
+}
+
+/// A producer that ends on a thread of its own: its end waits for its threads.
+struct Leaving(Option<FutureProducer<Witness>>);
+
+impl Leaving {
+    /// Ends it and waits until it has.
+    async fn gone(mut self) {
+        let (left, gone) = oneshot::channel::<()>();
+        self.leave(left);
+        // It says nothing: the channel closes with the thread.
+        let _ = gone.await;
+    }
+
+    fn leave<T: Send + 'static>(&mut self, then: T) {
+        if let Some(producer) = self.0.take() {
+            // Where no thread can be had it ends here.
+            drop(thread::Builder::new().name("kafka-leaving".into()).spawn(move || {
+                drop(producer);
+                drop(then);
+            }));
+        }
+    }
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.leave(());
+    }
+}
