@@ -173,7 +173,7 @@ topics = ["orders"]
 
     async fn open(&self, run: &mut Run) -> Result<KafkaSession, Failure> {
         let conversation = self.enter(&self.target, run).await?;
-        run.fact_if("metadata_level", conversation.metadata_level.map(i64::from));
+        run.fact_if("version", conversation.metadata_level.map(|level| format!("metadata.version {level}")));
         Ok(KafkaSession { conversation, brokers: Vec::new() })
     }
 
@@ -228,14 +228,15 @@ topics = ["orders"]
         let leader = session.brokers.iter().find(|broker| broker.id == leader);
         let leader = leader.ok_or_else(|| Failure::server("5", ""))?;
         let nonce = run.nonce();
+        // First of all, because our own dial tells what is wrong, and at once; the library tries until its limit.
+        let mut reader = self.enter(&self.target.elsewhere(leader.endpoint()), run).await?;
         let way = Way {
             broker: leader.endpoint().to_string(),
             tls: self.target.tls.as_ref(),
             login: login.as_ref(),
-            limit: run.remaining(),
+            limit: run.server_limit_now(),
         };
         let offset = produce(&way, &self.canary_topic, partition, &nonce).await?;
-        let mut reader = self.enter(&self.target.elsewhere(leader.endpoint()), run).await?;
         let fetched = reader.fetch(&self.canary_topic, partition, offset, run.server_limit_now()).await?;
         reader.close().await;
         match fetched {
@@ -451,7 +452,7 @@ static MANUAL: Manual = Manual {
     ],
     facts: &[
         FactRow { name: "cluster_id", metric: false, meaning: "The cluster's own name of itself." },
-        FactRow { name: "metadata_level", metric: false, meaning: "The level of `metadata.version` that the cluster has agreed on." },
+        FactRow { name: "version", metric: false, meaning: "The level of `metadata.version` that the cluster has agreed on; brokers do not tell their own version." },
         FactRow { name: "brokers", metric: true, meaning: "Brokers that the one that is asked believes to be there." },
         FactRow { name: "brokers_reachable", metric: true, meaning: "Brokers that answer at the address that they advertise." },
         FactRow { name: "brokers_fenced", metric: true, meaning: "Brokers that the controller has shut out: dead, cut off or still starting." },
@@ -476,8 +477,8 @@ static MANUAL: Manual = Manual {
         FindingRow { code: "partitions_offline", meaning: "A partition of `topics` has no leader (observed: the first): unhealthy.", remedy: "Bring a broker back that has a replica in sync." },
         FindingRow { code: "under_min_isr", meaning: "A partition of `topics` has fewer replicas in sync than `min.insync.replicas` (observed: the first), so that writes with `acks=all` are refused: degraded, unhealthy with `expect.writable`.", remedy: "Bring the missing replicas back." },
         FindingRow { code: "under_replicated", meaning: "A partition of `topics` has had fewer replicas in sync than it should for longer than `degraded.under_replicated` (observed: the first): degraded.", remedy: "Look for brokers that are down, slow, or out of disk." },
-        FindingRow { code: "log_dir_failed", meaning: "A folder of a broker has failed (observed: how many of how many): degraded. Its partitions are gone from that broker.", remedy: "Look at that broker's disk and log; it has to be restarted to use the folder again." },
-        FindingRow { code: "disk_low", meaning: "Less than `degraded.disk_free` of a broker's disk is free (observed: the share): degraded. On a full one its folder fails.", remedy: "Free space, or shorten the retention." },
+        FindingRow { code: "log_dir_failed", meaning: "A folder of a broker has failed (observed: how many of how many): degraded.", remedy: "Look at that broker's disk and log; it has to be restarted to use the folder again." },
+        FindingRow { code: "disk_low", meaning: "Less than `degraded.disk_free` of a broker's disk is free (observed: the share): degraded.", remedy: "Free space, or shorten the retention." },
     ],
     codes: &[
         CodeRow { code: "58", kind: FailureKind::Auth, message: "the broker rejected the credentials", remedy: "Check user, password and `mechanism`: a user of SCRAM-SHA-256 is none of SCRAM-SHA-512." },

@@ -30,7 +30,7 @@ pub(crate) enum Meeting {
 use Meeting::{Closed as C, Named as N, Same as O, Silent as S};
 
 /// Whose port it is, and what the protocol is called.
-pub(crate) const PEERS: [(&str, &str); 15] = [
+pub(crate) const PEERS: [(&str, &str); 16] = [
     ("clickhouse", "HTTP"),
     ("clickhouse, native port", "native protocol"),
     ("consul", "HTTP"),
@@ -42,6 +42,8 @@ pub(crate) const PEERS: [(&str, &str); 15] = [
     ("mqtt", "MQTT"),
     ("mysql", "MySQL"),
     ("nats", "NATS"),
+    // To who speaks HTTP it answers so.
+    ("neo4j", "HTTP"),
     ("opensearch", "HTTP"),
     ("postgres", "PostgreSQL"),
     ("rabbitmq", "AMQP"),
@@ -52,20 +54,21 @@ pub(crate) const PEERS: [(&str, &str); 15] = [
 ///
 /// MySQL and NATS greet, so that a probe of theirs says nothing before it has heard something.
 pub(crate) const MEETINGS: [[Meeting; PEERS.len()]; BACKENDS.len()] = [
-    [O, N, N, N, N, C, C, C, C, N, N, N, C, N, C],
-    [O, O, O, O, O, C, C, C, C, N, N, O, C, N, C],
-    [N, O, N, O, O, C, C, C, C, N, N, O, C, N, C],
-    [O, O, O, O, O, C, C, C, C, N, N, O, C, N, C],
-    [S, N, S, S, N, O, S, C, C, N, N, S, C, N, S],
-    [S, N, N, N, N, C, O, S, C, N, N, N, C, N, N],
-    [S, N, S, S, N, C, S, O, C, N, N, S, C, N, S],
-    [S, N, N, N, N, C, N, C, O, N, N, N, C, N, S],
-    [S, S, S, S, S, S, S, S, S, O, N, S, S, S, S],
-    [S, S, S, S, S, S, S, S, S, N, O, S, S, S, S],
-    [N, O, N, O, O, C, C, C, C, N, N, O, C, N, C],
-    [S, S, S, S, N, S, S, C, C, N, N, N, O, N, S],
-    [S, N, S, S, N, C, S, S, C, N, N, S, C, O, S],
-    [S, N, N, N, N, C, N, C, C, N, N, N, C, N, O],
+    [O, N, N, N, N, C, C, C, C, N, N, N, N, C, N, C],
+    [O, O, O, O, O, C, C, C, C, N, N, N, O, C, N, C],
+    [N, O, N, O, O, C, C, C, C, N, N, N, O, C, N, C],
+    [O, O, O, O, O, C, C, C, C, N, N, O, O, C, N, C],
+    [S, S, S, S, N, O, S, C, C, N, N, C, N, N, N, S],
+    [S, N, N, N, N, C, O, S, C, N, N, C, N, C, N, N],
+    [S, N, S, S, N, C, S, O, C, N, N, C, S, C, N, S],
+    [S, N, N, N, N, C, N, C, O, N, N, C, N, C, N, S],
+    [S, S, S, S, S, S, S, S, S, O, N, S, S, S, S, S],
+    [S, S, S, S, S, S, S, S, S, N, O, S, S, S, S, S],
+    [S, N, S, S, N, C, S, C, C, N, N, O, S, C, N, S],
+    [N, O, N, O, O, C, C, C, C, N, N, N, O, C, N, C],
+    [S, S, S, S, N, S, S, C, C, N, N, C, N, O, N, S],
+    [S, N, S, S, N, C, S, S, C, N, N, C, S, C, O, S],
+    [S, N, N, N, N, C, N, C, C, N, N, C, N, C, N, O],
 ];
 
 fn address(peer: &str) -> SocketAddr {
@@ -81,6 +84,7 @@ fn address(peer: &str) -> SocketAddr {
         "mqtt" => servers::mosquitto::shared().addr(),
         "mysql" => servers::mysql::shared().addr(),
         "nats" => servers::nats::shared().addr(),
+        "neo4j" => servers::neo4j::shared().addr(),
         "opensearch" => servers::search::Opensearch::shared().addr(),
         "postgres" => servers::postgres::shared().addr(),
         "rabbitmq" => servers::rabbitmq::shared().addr(),
@@ -94,6 +98,7 @@ fn mistake(kind: &str, (peer, name): (&str, &str), meeting: Meeting) -> Option<S
     let proxy = FaultProxy::start(address(peer));
     let scheme = match kind {
         "clickhouse" | "consul" | "elasticsearch" | "opensearch" => "http",
+        "neo4j" => "bolt",
         "rabbitmq" => "amqp",
         own => own,
     };

@@ -6,6 +6,7 @@ use probity_probes::{FailureKind, Options, Outcome};
 use serde_json::{Value as Json, json};
 
 use super::{entry, expect, fact, seen};
+use crate::support::outcome::sees;
 use crate::support::probe::Asked;
 use crate::support::servers::kafka::{CANARY, Cluster};
 use crate::support::truth::{Expected, check, states};
@@ -40,7 +41,7 @@ fn until(probe: &Asked, what: &str, is_so: impl Fn(&Outcome) -> bool) -> Outcome
 }
 
 fn has(code: &'static str) -> impl Fn(&Outcome) -> bool {
-    move |outcome| outcome.findings.iter().any(|finding| finding.code == code)
+    move |outcome| sees(code, outcome)
 }
 
 /// `Metadata` has no error for a partition with fewer replicas than writes need.

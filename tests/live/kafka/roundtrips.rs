@@ -1,6 +1,8 @@
 //! A record that is written by librdkafka and read from where it went.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, OnceLock};
+use std::thread;
 use std::time::Duration;
 
 use probity_probes::{Depth, FailureKind, Options, Outcome, Phase};
@@ -13,7 +15,7 @@ use crate::support::procfs::{fds, rss, threads};
 use crate::support::servers::kafka::{CANARY, Kafka, Right, shared};
 use crate::support::tls::{Ca, Leaf};
 use crate::support::truth::{Expected, check, states};
-use crate::support::{eventually, require};
+use crate::support::{eventually, peers, require};
 
 states! { "kafka":
     WRITTEN = "a record goes and comes", "depth = roundtrip" => Expected::HEALTHY;
@@ -21,6 +23,9 @@ states! { "kafka":
     NO_CANARY = "no topic to write to", "canary_topic is not there" => Expected::fails(FailureKind::Config);
     READ_ONLY = "a user who may not write", "no WRITE on the topic" => Expected::fails(FailureKind::Permission);
     COMPRESSED = "a topic that compresses", "compression.type = gzip" => Expected::fails(FailureKind::Config);
+    CUT_OFF = "the broker hangs up on the library", "the third connection to the leader is closed, as by a limit of connections"
+        => Expected::fails(FailureKind::ConnectionLost);
+    HIDDEN = "the leader cannot be reached from here", "advertised.listeners with a closed port" => Expected::fails(FailureKind::ConnectRefused);
     RENAMED = "a certificate for another name, with a round trip", "tls.server_name" => Expected::fails(FailureKind::Config);
 }
 
@@ -95,9 +100,34 @@ fn no_topic_is_made_for_a_round_trip() {
     let outcome = writing(server.at("SASL"), as_user(BARE)).run();
     check(&READ_ONLY, &outcome);
     assert_eq!(code(&outcome), Some("29"));
+    // A JVM takes a second for its first handshake.
+    let ca = json!({ "ca": Ca::shared().certificate() });
+    writing(server.at("TLS"), tls(server.at("TLS"), &ca, json!({}))).run();
     let ca = json!({ "ca": Ca::shared().certificate(), "server_name": "localhost" });
     let outcome = writing(server.at("TLS"), tls(server.at("TLS"), &ca, json!({}))).run();
     check(&RENAMED, &outcome);
+}
+
+/// It tells that all brokers are down, and that time is over, and neither is what happened.
+#[test]
+fn the_real_last_error_of_the_library_is_told_and_not_that_all_brokers_are_down() {
+    if !require("kafka") {
+        return;
+    }
+    let closed = peers::refused();
+    let server = Kafka::builder().advertise("PLAINTEXT", closed.addr().port()).start().with_canary();
+    let outcome = writing(server.addr(), json!({})).run();
+    check(&HIDDEN, &outcome);
+    let door = Door::open();
+    let server = Kafka::builder().advertise("PLAINTEXT", door.port).start().with_canary();
+    door.lead_to(server.addr());
+    // One looks at the address, one is to read, and the third is the library's.
+    let outcome = writing(server.addr(), json!({})).run_within(Duration::from_secs(2));
+    check(&CUT_OFF, &outcome);
+    let failure = outcome.failure.expect("it failed");
+    assert_eq!(failure.code.as_deref(), Some("librdkafka -195"), "{failure:#?}");
+    let words = failure.server_message.unwrap_or_default();
+    assert!(words.contains(&door.port.to_string()) && !words.contains("brokers are down"), "{words}");
 }
 
 /// They are as many as there are brokers, and a few; while nothing is written there are none.
@@ -116,18 +146,16 @@ fn the_threads_of_the_library_are_gone_after_each_round_trip() {
             is_written(&outcome);
         }
     };
-    let started = std::time::Instant::now();
     run(20);
-    eprintln!("XX {:?} each {:?}", started.elapsed() / 20, probe.run().phases);
     let own = std::process::id();
     eventually(Duration::from_secs(20), "the first ones have ended", || (library_threads() == 0).then_some(()));
     let (held, memory) = ((fds(own), threads(own)), rss(own));
-    let most = std::thread::scope(|scope| {
+    let most = thread::scope(|scope| {
         let writes = scope.spawn(|| run(100));
         let mut most = 0;
         while !writes.is_finished() {
             most = most.max(library_threads());
-            std::thread::yield_now();
+            thread::yield_now();
         }
         writes.join().expect("they are written");
         most
@@ -147,4 +175,39 @@ fn library_threads() -> usize {
     let tasks = std::fs::read_dir("/proc/self/task").expect("it has threads").flatten();
     let name = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("comm")).unwrap_or_default();
     tasks.map(name).filter(|name| ["rdk:", "kafka-leaving", "producer poll"].iter().any(|start| name.starts_with(start))).count()
+}
+
+/// A way to a broker that lets two connections through and closes every other.
+struct Door {
+    port: u16,
+    leads_to: Arc<OnceLock<SocketAddr>>,
+}
+
+impl Door {
+    fn open() -> Self {
+        const GUESTS: usize = 2;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let port = listener.local_addr().expect("it has one").port();
+        let leads_to = Arc::new(OnceLock::<SocketAddr>::new());
+        let there = Arc::clone(&leads_to);
+        thread::spawn(move || {
+            for (number, client) in listener.incoming().flatten().enumerate() {
+                let broker = there.get().and_then(|addr| TcpStream::connect(addr).ok());
+                if let Some(broker) = broker.filter(|_| number < GUESTS) {
+                    for (from, to) in [(&client, &broker), (&broker, &client)] {
+                        let [mut from, mut to] = [from, to].map(|end| end.try_clone().expect("a second descriptor"));
+                        thread::spawn(move || {
+                            let _ = std::io::copy(&mut from, &mut to);
+                            let _ = to.shutdown(std::net::Shutdown::Write);
+                        });
+                    }
+                }
+            }
+        });
+        Self { port, leads_to }
+    }
+
+    fn lead_to(&self, broker: SocketAddr) {
+        self.leads_to.set(broker).expect("it leads nowhere yet");
+    }
 }

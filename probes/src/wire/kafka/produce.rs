@@ -2,8 +2,8 @@
 //!
 //! A producer lives for one record. librdkafka dials for itself and has threads of its own: one, one for each broker
 //! that it hears of, and one of the wrapper's. All of them are gone when it is dropped, which takes a moment, and so is
-//! done on another thread; what follows waits for it, so that there is never a second one. It reads nothing: its consumer asks for the coordinator of a group even where partitions are
-//! assigned by hand, and for that the broker makes a topic.
+//! done on another thread; what follows waits for it, so that there is never a second one. It reads nothing: its consumer
+//! asks for the coordinator of a group even where partitions are assigned by hand, and for that the broker makes a topic.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -17,14 +17,16 @@ use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
     producer::{FutureProducer, FutureRecord},
 };
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::timeout};
 
 use super::{CLIENT, login::Login};
-
 use crate::{
     failure::{Failure, FailureKind},
     tls::TlsConfig,
 };
+
+/// The library takes no shorter one, in milliseconds.
+const SHORTEST_CONNECTING: u128 = 1000;
 
 /// Where and as whom.
 pub(crate) struct Way<'a> {
@@ -43,18 +45,23 @@ pub(crate) async fn produce(way: &Way<'_>, topic: &str, partition: i32, words: &
     let Some(sent) = producer.0.as_ref().map(|producer| producer.send_result(record)) else {
         return Err(Failure::new(FailureKind::Unexpected, "the producer has left"));
     };
-    let delivery = sent.map_err(|(error, _)| witness.failure(&error))?.await;
-    producer.gone().await;
-    match delivery {
-        Ok(Ok(delivery)) => Ok(delivery.offset),
-        Ok(Err((error, _))) => Err(witness.failure(&error)),
-        Err(_) => Err(witness.failure(&KafkaError::Canceled)),
+    let sent = sent.map_err(|(error, _)| witness.failure(&error))?;
+    // The library looks once a second whether time is over.
+    match timeout(way.limit, sent).await {
+        Ok(Ok(Ok(delivery))) => {
+            producer.gone().await;
+            Ok(delivery.offset)
+        }
+        Ok(Ok(Err((error, _)))) => Err(witness.failure(&error)),
+        Ok(Err(_)) => Err(witness.failure(&KafkaError::Canceled)),
+        Err(_) => Err(witness.failure(&KafkaError::MessageProduction(RDKafkaErrorCode::MessageTimedOut))),
     }
 }
 
 impl Way<'_> {
     fn config(&self) -> ClientConfig {
-        let millis = self.limit.as_millis().clamp(1000, 60_000).to_string();
+        let millis = self.limit.as_millis().max(1);
+        let connecting = millis.max(SHORTEST_CONNECTING);
         let mut config = ClientConfig::new();
         config
             .set("bootstrap.servers", &self.broker)
@@ -64,15 +71,14 @@ impl Way<'_> {
             .set("allow.auto.create.topics", "false")
             .set("enable.idempotence", "false")
             .set("message.send.max.retries", "0")
-            .set("message.timeout.ms", &millis)
-            .set("request.timeout.ms", &millis)
-            .set("socket.connection.setup.timeout.ms", &millis)
+            .set("message.timeout.ms", millis.to_string())
+            .set("request.timeout.ms", millis.to_string())
+            .set("socket.connection.setup.timeout.ms", connecting.to_string())
             .set("linger.ms", "0")
             // What is kept in memory: one record, and answers as short as ours.
             .set("queue.buffering.max.messages", "1")
             .set("queue.buffering.max.kbytes", "64")
             .set("receive.message.max.bytes", super::LONGEST.to_string())
-            .set("log_level", "0")
             .set(
                 "security.protocol",
                 match (self.tls, self.login) {
@@ -82,6 +88,7 @@ impl Way<'_> {
                     (Some(_), Some(_)) => "sasl_ssl",
                 },
             );
+        config.set_log_level(RDKafkaLogLevel::Info);
         if let Some(login) = self.login {
             config.set("sasl.mechanism", login.mechanism.as_str());
             config.set("sasl.username", &login.user).set("sasl.password", login.password.as_str());
@@ -105,16 +112,30 @@ impl Way<'_> {
 struct Witness(Arc<Mutex<Option<(RDKafkaErrorCode, String)>>>);
 
 impl ClientContext for Witness {
-    fn log(&self, _: RDKafkaLogLevel, _: &str, _: &str) {}
+    /// A connection that the broker has closed is told to nobody else.
+    fn log(&self, _: RDKafkaLogLevel, facility: &str, words: &str) {
+        if facility == "FAIL" {
+            self.note(RDKafkaErrorCode::BrokerTransportFailure, words);
+        }
+    }
 
     fn error(&self, error: KafkaError, reason: &str) {
         if let Some(code) = error.rdkafka_error_code().filter(|code| *code != RDKafkaErrorCode::AllBrokersDown) {
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((code, reason.to_owned()));
+            self.note(code, reason);
         }
     }
 }
 
 impl Witness {
+    /// What has a cause of its own is not replaced by the loss of the connection that comes of it.
+    fn note(&self, code: RDKafkaErrorCode, words: &str) {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_consequence = code == RDKafkaErrorCode::BrokerTransportFailure;
+        if !is_consequence || told.as_ref().is_none_or(|(known, _)| *known == code) {
+            *told = Some((code, words.to_owned()));
+        }
+    }
+
     /// The broker's own code; else what went wrong before the library gave up.
     fn failure(&self, error: &KafkaError) -> Failure {
         let told = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
