@@ -18,12 +18,12 @@ states! { "kafka":
     FENCED = "a broker is shut out", "the same, after its session" => Expected::degraded("broker_fenced");
     OFFLINE = "a partition without a leader", "its only replica is gone" => Expected::unfit("partitions_offline");
     SHORT = "fewer replicas in sync than writes need", "min.insync.replicas = 3, two left" => Expected::degraded("under_min_isr");
-    SHORT_WRITABLE = "the same where writes are expected", "with expect.writable" => Expected::unfit("under_min_isr");
+    SHORT_WRITABLE = "too few replicas in sync where writes are expected", "the same with expect.writable" => Expected::unfit("under_min_isr");
     SHORT_WRITING = "a round trip with too few replicas in sync", "the same" => Expected::fails(FailureKind::NotReady);
     MISSING_BROKER = "a broker less than expected", "expect.min_brokers = 3" => Expected::degraded("too_few_brokers");
     SILENT_VOTER = "a controller that hangs", "SIGSTOP to one of three, degraded.quorum_silence = 3s" => Expected::degraded("controller_behind");
     NO_QUORUM = "the controllers have lost their majority", "kill -9 of two of three" => Expected::degraded("no_controller");
-    NO_QUORUM_WRITABLE = "the same where writes are expected", "with expect.writable" => Expected::unfit("no_controller");
+    NO_QUORUM_WRITABLE = "no majority of controllers where writes are expected", "the same with expect.writable" => Expected::unfit("no_controller");
 }
 
 /// How long the cluster may take to agree.
@@ -38,6 +38,10 @@ fn deep(addr: std::net::SocketAddr, keys: Json) -> Asked {
 #[track_caller]
 fn until(probe: &Asked, what: &str, is_so: impl Fn(&Outcome) -> bool) -> Outcome {
     eventually(SOON, what, || Some(probe.run()).filter(|outcome| is_so(outcome)))
+}
+
+fn is_well(outcome: &Outcome) -> bool {
+    outcome.failure.is_none() && outcome.findings.is_empty()
 }
 
 fn has(code: &'static str) -> impl Fn(&Outcome) -> bool {
@@ -58,7 +62,7 @@ fn a_lost_broker_is_told_by_what_it_leaves_behind() {
     client.create_topic_on("single", &[3], &[]);
     client.create_topic_on(CANARY, &[1, 2, 3], &[("min.insync.replicas", "3")]);
     let all = deep(first.addr(), json!({ "topics": ["orders", "strict", "single"], "expect": { "min_brokers": 3 } }));
-    let outcome = all.run();
+    let outcome = until(&all, "three have agreed", is_well);
     check(&WHOLE, &outcome);
     assert_eq!((fact(&outcome, "brokers"), fact(&outcome, "brokers_reachable")), ("3".into(), "3".into()));
     assert_eq!((fact(&outcome, "quorum_voters"), fact(&outcome, "partitions_checked")), ("3".into(), "3".into()));
@@ -68,7 +72,7 @@ fn a_lost_broker_is_told_by_what_it_leaves_behind() {
     let outcome = until(&silent, "the silent one is told", has("controller_behind"));
     check(&SILENT_VOTER, &outcome);
     cluster.node(3).process().thaw();
-    until(&all, "all is well again", |outcome| outcome.findings.is_empty());
+    until(&all, "all is well again", is_well);
 
     cluster.node(3).process().kill9();
     let orders = deep(first.addr(), json!({ "topics": ["orders"] }));
@@ -104,7 +108,7 @@ fn a_cluster_without_a_majority_of_controllers_is_not_healthy_although_metadata_
     let first = cluster.node(1);
     first.client().create_topic_on("orders", &[1], &[]);
     let probe = deep(first.addr(), json!({ "topics": ["orders"] }));
-    check(&WHOLE, &probe.run());
+    check(&WHOLE, &until(&probe, "three have agreed", is_well));
     cluster.node(2).process().kill9();
     cluster.node(3).process().kill9();
     let outcome = until(&probe, "nobody answers for the controllers", has("no_controller"));

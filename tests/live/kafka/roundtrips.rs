@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, OnceLock};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use probity_probes::{Depth, FailureKind, Options, Outcome, Phase};
 use serde_json::{Value as Json, json};
@@ -133,10 +133,10 @@ fn the_real_last_error_of_the_library_is_told_and_not_that_all_brokers_are_down(
 /// They are as many as there are brokers, and a few; while nothing is written there are none.
 #[test]
 fn the_threads_of_the_library_are_gone_after_each_round_trip() {
+    const GROWTH: u64 = 8 << 20;
     if !(require("kafka") && alone("live::kafka::roundtrips::the_threads_of_the_library_are_gone_after_each_round_trip")) {
         return;
     }
-    const GROWTH: u64 = 8 << 20;
     let server = Kafka::start().with_canary();
     let probe = writing(server.addr(), json!({}));
     let run = |count: usize| {
@@ -150,6 +150,7 @@ fn the_threads_of_the_library_are_gone_after_each_round_trip() {
     let own = std::process::id();
     eventually(Duration::from_secs(20), "the first ones have ended", || (library_threads() == 0).then_some(()));
     let (held, memory) = ((fds(own), threads(own)), rss(own));
+    let started = Instant::now();
     let most = thread::scope(|scope| {
         let writes = scope.spawn(|| run(100));
         let mut most = 0;
@@ -164,7 +165,7 @@ fn the_threads_of_the_library_are_gone_after_each_round_trip() {
         (library_threads() == 0 && (fds(own), threads(own)) <= held).then_some(())
     });
     let grown = rss(own).saturating_sub(memory);
-    eprintln!("{most} threads of the library at most, {grown} bytes more");
+    eprintln!("{most} threads of the library at most, {grown} bytes more, {:?} for 100", started.elapsed());
     // The library's own, one for the broker, one to begin with, the wrapper's, and the one that ends them.
     assert!((1..=6).contains(&most), "{most} threads");
     assert!(grown < GROWTH, "{grown} bytes more");

@@ -21,7 +21,7 @@ states! { "kafka":
     BROKEN_DIR = "a folder that failed", "a file where the second of two log.dirs should be" => Expected::degraded("log_dir_failed");
     LOW_DISK = "a disk that is filling", "degraded.disk_free = 1.0" => Expected::degraded("disk_low");
     NO_CONTROLLER = "no controller answers", "SIGSTOP to the only one, apart from the broker" => Expected::degraded("no_controller");
-    NO_CONTROLLER_WRITABLE = "the same where writes are expected", "with expect.writable" => Expected::unfit("no_controller");
+    NO_CONTROLLER_WRITABLE = "no controller where writes are expected", "the same with expect.writable" => Expected::unfit("no_controller");
     CONTROLLER_BACK = "the controller is back", "SIGCONT" => Expected::HEALTHY;
     AT_CONTROLLER = "the port of a controller", "its URL" => Expected::fails(FailureKind::Config);
 }

@@ -40,12 +40,11 @@ pub(crate) struct Way<'a> {
 pub(crate) async fn produce(way: &Way<'_>, topic: &str, partition: i32, words: &str) -> Result<i64, Failure> {
     let witness = Witness::default();
     let producer = way.config().create_with_context::<_, FutureProducer<Witness>>(witness.clone());
-    let producer = Leaving(Some(producer.map_err(|error| witness.failure(&error))?));
+    let producer = producer.map_err(|error| witness.failure(&error))?;
     let record = FutureRecord::<str, str>::to(topic).partition(partition).key(CLIENT).payload(words);
-    let Some(sent) = producer.0.as_ref().map(|producer| producer.send_result(record)) else {
-        return Err(Failure::new(FailureKind::Unexpected, "the producer has left"));
-    };
-    let sent = sent.map_err(|(error, _)| witness.failure(&error))?;
+    let sent = producer.send_result(record).map_err(|(error, _)| witness.failure(&error));
+    let producer = Leaving(Some(producer));
+    let sent = sent?;
     // The library looks once a second whether time is over.
     match timeout(way.limit, sent).await {
         Ok(Ok(Ok(delivery))) => {
