@@ -200,9 +200,8 @@ topics = ["orders"]
             }
         }
         let leaders = self.examine_topics(session, run).await?;
-        let first = self.visit(&session.brokers, &leaders, run).await?;
-        match first {
-            Some(conversation) => self.examine_quorum(conversation, run).await?,
+        match self.visit(&session.brokers, &leaders, run).await {
+            Some(conversation) => self.examine_quorum(conversation, run).await,
             None => run.missing("DescribeQuorum"),
         }
         Ok(())
@@ -333,7 +332,7 @@ impl Kafka {
     }
 
     /// Asks each broker at the address that clients are told, and leaves the first one open.
-    async fn visit(&self, brokers: &[Broker], leaders: &BTreeSet<i32>, run: &mut Run) -> Result<Option<Conversation>, Failure> {
+    async fn visit(&self, brokers: &[Broker], leaders: &BTreeSet<i32>, run: &mut Run) -> Option<Conversation> {
         let (mut first, mut dirs, mut lost) = (None, Vec::new(), Vec::new());
         let mut order: Vec<_> = brokers.iter().collect();
         // Those that matter most, should there be too many.
@@ -344,13 +343,13 @@ impl Kafka {
             let visit = async {
                 let mut conversation = self.enter(&target, run).await?;
                 let dirs = conversation.log_dirs().await;
-                Ok::<_, Failure>((conversation, dirs))
+                Ok::<_, Failure>((conversation, run.optional("DescribeLogDirs", dirs)?))
             };
             let visited = timeout(limit, visit).await;
             run.connections.truncate(connections);
             let kind = match visited {
                 Ok(Ok((conversation, told))) => {
-                    dirs.extend(run.optional("DescribeLogDirs", told)?.into_iter().flatten());
+                    dirs.extend(told.into_iter().flatten());
                     match first {
                         None => first = Some(conversation),
                         Some(_) => conversation.close().await,
@@ -369,7 +368,7 @@ impl Kafka {
             run.finding(Finding::when(leads, "advertised_unreachable", seen));
         }
         self.judge_disks(&dirs, run);
-        Ok(first)
+        first
     }
 
     fn judge_disks(&self, dirs: &[LogDir], run: &mut Run) {
@@ -391,17 +390,17 @@ impl Kafka {
     }
 
     /// Of all questions only this one reaches the controllers.
-    async fn examine_quorum(&self, mut conversation: Conversation, run: &mut Run) -> Result<(), Failure> {
+    async fn examine_quorum(&self, mut conversation: Conversation, run: &mut Run) {
         let Ok(answer) = timeout(run.question_limit(), conversation.quorum()).await else {
             // The broker answers one connection in order: this one will never answer anything again.
-            run.finding(Finding::when(self.expect.writable, "no_controller", "silent"));
-            return Ok(());
+            return run.finding(Finding::when(self.expect.writable, "no_controller", "silent"));
         };
         conversation.close().await;
-        if let Some(quorum) = run.optional("DescribeQuorum", answer)? {
-            self.judge_quorum(&quorum, run);
+        match run.optional("DescribeQuorum", answer) {
+            Ok(Some(quorum)) => self.judge_quorum(&quorum, run),
+            Ok(None) => {}
+            Err(failure) => run.finding(Finding::when(self.expect.writable, "no_controller", failure.kind.as_str())),
         }
-        Ok(())
     }
 
     fn judge_quorum(&self, quorum: &Quorum, run: &mut Run) {
@@ -440,7 +439,8 @@ static MANUAL: Manual = Manual {
     title: "Kafka",
     summary: "Apache Kafka 2.4 and later; seen with 4.3, without ZooKeeper. One session is kept to the first broker that opens. In \
               the deep questions each broker is dialled at the address that it advertises, at most 16 of them. No topic is made, \
-              and no group is looked for.",
+              and no group is looked for. Brokers before 4.0 do not tell of fenced ones, older ones of controllers and disks: \
+              coverage is partial then.",
     levels: &[
         LevelRow { level: "connect", question: "TCP, and TLS with `kafka+ssl://`", privilege: "–" },
         LevelRow { level: "handshake", question: "`ApiVersions`; `SaslHandshake` and `SaslAuthenticate`. Without a user `SaslHandshake` shows that nobody has to log in", privilege: "a user, where the listener wants one" },
@@ -472,7 +472,7 @@ static MANUAL: Manual = Manual {
         FindingRow { code: "too_few_brokers", meaning: "There are fewer brokers than `expect.min_brokers`: degraded.", remedy: "Look for the brokers that are missing." },
         FindingRow { code: "broker_fenced", meaning: "The controller has shut a broker out (observed: the first): degraded. It may still answer.", remedy: "Look whether it runs and reaches the controllers; a broker that is gone for good is to be unregistered." },
         FindingRow { code: "advertised_unreachable", meaning: "A broker does not answer at the address that it advertises (observed: which, where and the kind of failure): degraded, unhealthy when it leads a partition of `topics`.", remedy: "Set `advertised.listeners` to what clients can connect to from here, or look why the broker does not answer." },
-        FindingRow { code: "no_controller", meaning: "`DescribeQuorum` was not answered in time, or names no leader (observed: which): degraded, unhealthy with `expect.writable`. Everything else is answered as if all was well.", remedy: "Look for controllers that are down: most of them must be up, and reached by the brokers." },
+        FindingRow { code: "no_controller", meaning: "`DescribeQuorum` was not answered in time, or with an error, or names no leader (observed: which): degraded, unhealthy with `expect.writable`. Everything else is answered as if all was well.", remedy: "Look for controllers that are down: most of them must be up, and reached by the brokers." },
         FindingRow { code: "controller_behind", meaning: "A controller is more than `degraded.quorum_lag` records behind, or has been silent for longer than `degraded.quorum_silence` (observed: records or seconds): degraded.", remedy: "Look for a controller that is down or hangs." },
         FindingRow { code: "partitions_offline", meaning: "A partition of `topics` has no leader (observed: the first): unhealthy.", remedy: "Bring a broker back that has a replica in sync." },
         FindingRow { code: "under_min_isr", meaning: "A partition of `topics` has fewer replicas in sync than `min.insync.replicas` (observed: the first), so that writes with `acks=all` are refused: degraded, unhealthy with `expect.writable`.", remedy: "Bring the missing replicas back." },
