@@ -338,17 +338,14 @@ impl Kafka {
         // Those that matter most, should there be too many.
         order.sort_by_key(|broker| !leaders.contains(&broker.id));
         for broker in order.into_iter().take(MOST_BROKERS) {
-            let (limit, connections) = (run.question_limit(), run.connections.len());
             let target = self.target.elsewhere(broker.endpoint());
-            let visit = async {
+            let visit = async |run: &mut Run| {
                 let mut conversation = self.enter(&target, run).await?;
                 let dirs = conversation.log_dirs().await;
                 Ok::<_, Failure>((conversation, run.optional("DescribeLogDirs", dirs)?))
             };
-            let visited = timeout(limit, visit).await;
-            run.connections.truncate(connections);
-            let kind = match visited {
-                Ok(Ok((conversation, told))) => {
+            let kind = match run.beside(visit).await {
+                Some(Ok((conversation, told))) => {
                     dirs.extend(told.into_iter().flatten());
                     match first {
                         None => first = Some(conversation),
@@ -356,8 +353,8 @@ impl Kafka {
                     }
                     continue;
                 }
-                Ok(Err(failure)) => failure.kind,
-                Err(_) => FailureKind::Timeout,
+                Some(Err(failure)) => failure.kind,
+                None => FailureKind::Timeout,
             };
             lost.push((broker, kind));
         }
