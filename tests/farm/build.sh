@@ -68,7 +68,7 @@ neo4j() {
     cp "$here/neo4j/auth.ini" "$1/"
 }
 
-# Its classes are kept as a JVM has them in memory (AppCDS), which halves its start: a server is started once for that.
+# An archive of its classes as well: a server is started once for that.
 kafka() {
     jars "$1" kafka
     once=$1/once

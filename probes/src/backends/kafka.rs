@@ -388,15 +388,21 @@ impl Kafka {
 
     /// Of all questions only this one reaches the controllers.
     async fn examine_quorum(&self, mut conversation: Conversation, run: &mut Run) {
-        let Ok(answer) = timeout(run.question_limit(), conversation.quorum()).await else {
-            // The broker answers one connection in order: this one will never answer anything again.
-            return run.finding(Finding::when(self.expect.writable, "no_controller", "silent"));
+        let absent = |seen: &str| Finding::when(self.expect.writable, "no_controller", seen).held_for(ELECTION);
+        // It is the last question. A broker answers one connection in order: this one will never answer anything again.
+        let Ok(answer) = timeout(run.remaining() / 2, conversation.quorum()).await else {
+            return run.finding(absent("silent"));
         };
         conversation.close().await;
         match run.optional("DescribeQuorum", answer) {
-            Ok(Some(quorum)) => self.judge_quorum(&quorum, run),
+            Ok(Some(quorum)) => {
+                if quorum.leader.is_none() {
+                    run.finding(absent("no leader"));
+                }
+                self.judge_quorum(&quorum, run);
+            }
             Ok(None) => {}
-            Err(failure) => run.finding(Finding::when(self.expect.writable, "no_controller", failure.kind.as_str())),
+            Err(failure) => run.finding(absent(failure.kind.as_str())),
         }
     }
 
@@ -405,9 +411,6 @@ impl Kafka {
         run.fact("quorum_voters", quorum.voters);
         run.fact("quorum_max_lag", quorum.lag);
         run.fact("quorum_silence_seconds", quorum.silence.as_secs_f64());
-        if quorum.leader.is_none() {
-            run.finding(Finding::when(self.expect.writable, "no_controller", "no leader"));
-        }
         if quorum.lag > self.degraded.quorum_lag {
             run.finding(Finding::degraded("controller_behind", quorum.lag).against(self.degraded.quorum_lag));
         } else if quorum.silence > self.degraded.quorum_silence.0 {
@@ -416,6 +419,9 @@ impl Kafka {
         }
     }
 }
+
+/// Controllers that elect do not answer, and need not so long.
+const ELECTION: Duration = Duration::from_secs(5);
 
 /// There is no such topic, or no such partition.
 const UNKNOWN_TOPIC: &str = "3";
@@ -444,7 +450,7 @@ static MANUAL: Manual = Manual {
         LevelRow { level: "query", question: "`Metadata` of no topic: the brokers", privilege: "none" },
         LevelRow { level: "deep", question: "`DescribeCluster` with fenced brokers", privilege: "none" },
         LevelRow { level: "deep", question: "`Metadata` of `topics` and `DescribeConfigs` for their `min.insync.replicas`", privilege: "`Describe` and `DescribeConfigs` on these topics" },
-        LevelRow { level: "deep", question: "a log-in and `DescribeLogDirs` at each broker; `DescribeQuorum` at the first, on a connection of its own, within a second at most", privilege: "`Describe` on the cluster" },
+        LevelRow { level: "deep", question: "a log-in and `DescribeLogDirs` at each broker; `DescribeQuorum` at the first, on a connection of its own, within half of the time that is left", privilege: "`Describe` on the cluster" },
         LevelRow { level: "roundtrip", question: "a record written with `acks=all` to `canary_topic` by librdkafka, and read with `Fetch` at its offset, from the leader. The topic must be there, and its retention removes the record", privilege: "`Write`, `Read` and `Describe` on that topic" },
     ],
     facts: &[
@@ -469,7 +475,7 @@ static MANUAL: Manual = Manual {
         FindingRow { code: "too_few_brokers", meaning: "There are fewer brokers than `expect.min_brokers`: degraded.", remedy: "Look for the brokers that are missing." },
         FindingRow { code: "broker_fenced", meaning: "The controller has shut a broker out (observed: the first): degraded. It may still answer.", remedy: "Look whether it runs and reaches the controllers; a broker that is gone for good is to be unregistered." },
         FindingRow { code: "advertised_unreachable", meaning: "A broker does not answer at the address that it advertises (observed: which, where and the kind of failure): degraded, unhealthy when it leads a partition of `topics`.", remedy: "Set `advertised.listeners` to what clients can connect to from here, or look why the broker does not answer." },
-        FindingRow { code: "no_controller", meaning: "`DescribeQuorum` was not answered in time, or with an error, or names no leader (observed: which): degraded, unhealthy with `expect.writable`. Everything else is answered as if all was well.", remedy: "Look for controllers that are down: most of them must be up, and reached by the brokers." },
+        FindingRow { code: "no_controller", meaning: "`DescribeQuorum` was not answered in time, or with an error, or names no leader (observed: which), for longer than 5 seconds: degraded, unhealthy with `expect.writable`. Everything else is answered as if all was well.", remedy: "Look for controllers that are down: most of them must be up, and reached by the brokers." },
         FindingRow { code: "controller_behind", meaning: "A controller is more than `degraded.quorum_lag` records behind, or has been silent for longer than `degraded.quorum_silence` (observed: records or seconds): degraded.", remedy: "Look for a controller that is down or hangs." },
         FindingRow { code: "partitions_offline", meaning: "A partition of `topics` has no leader (observed: the first): unhealthy.", remedy: "Bring a broker back that has a replica in sync." },
         FindingRow { code: "under_min_isr", meaning: "A partition of `topics` has fewer replicas in sync than `min.insync.replicas` (observed: the first), so that writes with `acks=all` are refused: degraded, unhealthy with `expect.writable`.", remedy: "Bring the missing replicas back." },

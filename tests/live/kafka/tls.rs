@@ -26,6 +26,8 @@ certificate_tests! { Secured {
     start: |identity| {
         let server = Kafka::builder().identity(identity).start();
         let addr = server.at("TLS");
+        // A JVM takes a second for its first handshake.
+        probe(addr, secured(addr, &json!({ "insecure": true }))).run();
         (Box::new(server), addr)
     },
     entry: secured,
