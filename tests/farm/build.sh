@@ -53,6 +53,11 @@ neo4j() {
     cp "$here/neo4j/auth.ini" "$1/"
 }
 
+cassandra() {
+    jars "$1" cassandra
+    cp "$here/cassandra/jvm17.options" "$here/cassandra/logback.xml" "$1/"
+}
+
 nats() {
     mkdir -p "$1/src"
     cp "$here/nats/go.mod" "$1/src/"
@@ -90,7 +95,7 @@ tool() {
     esac
 }
 
-for part in ${*:-elasticsearch opensearch opensearch-secure neo4j mongodb nats ferretdb consul}; do
+for part in ${*:-elasticsearch opensearch opensearch-secure neo4j cassandra mongodb nats ferretdb consul}; do
     mark=$(cat "$here/$part"/* | sha256sum | cut -c1-16)
     if [ "$(cat "$farm/$part/.built" 2>/dev/null)" = "$mark" ]; then
         continue
