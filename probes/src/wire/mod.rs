@@ -4,6 +4,8 @@
 pub(crate) mod amqp;
 #[cfg(feature = "wire-http")]
 pub mod api;
+#[cfg(feature = "cassandra")]
+pub(crate) mod cql;
 pub mod dial;
 #[cfg(feature = "wire-http")]
 pub mod http;

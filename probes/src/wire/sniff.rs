@@ -29,6 +29,8 @@ pub enum Protocol {
     MongoDb,
     /// MQTT.
     Mqtt,
+    /// Cassandra's native protocol.
+    Cql,
     /// SMTP or FTP: both greet with 220.
     Mail,
     /// One that is known by name only.
@@ -50,6 +52,7 @@ impl fmt::Display for Protocol {
             Self::Memcached => "Memcached",
             Self::MongoDb => "MongoDB",
             Self::Mqtt => "MQTT",
+            Self::Cql => "CQL",
             Self::Mail => "SMTP or FTP",
             Self::Other(name) => name,
         })
@@ -72,6 +75,8 @@ impl Protocol {
             | [b'C', b'L', b'I', b'E', b'N', b'T', b'_', ..] => Some(Self::Memcached),
             // a CONNACK of MQTT 3
             [0x20, 2, 0 | 1, 0..=5, ..] => Some(Self::Mqtt),
+            // an ERROR, of a version from 3 to 6, shorter than 64 KiB
+            [0x83..=0x86, 0..=0x0f, _, _, 0, 0, 0, _, _, ..] => Some(Self::Cql),
             [b'2', b'2', b'0', b' ' | b'-', ..] => Some(Self::Mail),
             // alert (21) or handshake (22), version 3.x, a length below 2^14 + 256
             [21 | 22, 3, 0..=4, 0..=0x41, ..] => Some(Self::Tls),
@@ -114,6 +119,8 @@ impl Protocol {
             Self::Memcached => first_of(b"VSECN"),
             // CONNACK, or DISCONNECT in its place
             Self::Mqtt => first_of(&[0x20, 0xe0]),
+            // an answer, in any version
+            Self::Cql => first_of(&[0x81, 0x82, 0x83, 0x84, 0x85, 0x86]),
             // a method frame, or the header of another version
             Self::Amqp => first_of(&[1, b'A']),
             _ => true,
