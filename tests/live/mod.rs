@@ -1,6 +1,7 @@
 //! Real servers, well and sick: started here, on free ports, in private folders.
 
 pub(crate) mod acceptance;
+mod cassandra;
 mod clickhouse;
 mod consul;
 mod elasticsearch;
@@ -25,7 +26,8 @@ pub(crate) mod truth;
 use crate::support::truth::State;
 
 /// Every backend, in the order of the alphabet.
-pub(crate) const BACKENDS: [&str; 13] = [
+pub(crate) const BACKENDS: [&str; 14] = [
+    "cassandra",
     "clickhouse",
     "consul",
     "elasticsearch",
@@ -44,6 +46,7 @@ pub(crate) const BACKENDS: [&str; 13] = [
 /// Every state that is made and decided here: the rows of the truth table.
 pub(crate) fn states() -> Vec<State> {
     [
+        cassandra::STATES,
         clickhouse::STATES,
         consul::STATES,
         elasticsearch::STATES,
