@@ -13,6 +13,7 @@ mod mongodb;
 mod mqtt;
 mod mysql;
 mod nats;
+mod neo4j;
 mod opensearch;
 mod postgres;
 mod rabbitmq;
@@ -26,7 +27,7 @@ pub(crate) mod truth;
 use crate::support::truth::State;
 
 /// Every backend, in the order of the alphabet.
-pub(crate) const BACKENDS: [&str; 14] = [
+pub(crate) const BACKENDS: [&str; 15] = [
     "cassandra",
     "clickhouse",
     "consul",
@@ -37,6 +38,7 @@ pub(crate) const BACKENDS: [&str; 14] = [
     "mqtt",
     "mysql",
     "nats",
+    "neo4j",
     "opensearch",
     "postgres",
     "rabbitmq",
@@ -56,6 +58,7 @@ pub(crate) fn states() -> Vec<State> {
         mqtt::STATES,
         mysql::STATES,
         nats::STATES,
+        neo4j::STATES,
         opensearch::STATES,
         postgres::STATES,
         rabbitmq::STATES,

@@ -296,12 +296,12 @@ impl Rabbitmq {
             let login = login.as_ref().map(|(user, password)| (user.as_str(), password.as_str()));
             let mut api = Management::open(run, target, login).await?;
             let answers = Answers {
-                alarms: api.check("alarms").await?,
-                vhosts: api.check("virtual-hosts").await?,
-                quorum: api.check("node-is-quorum-critical").await?,
-                serving: api.check("ready-to-serve-clients").await?,
-                overview: api.document("/api/overview?disable_stats=true").await?,
-                nodes: api.document(NODES).await?,
+                alarms: api.check("alarms", run).await?,
+                vhosts: api.check("virtual-hosts", run).await?,
+                quorum: api.check("node-is-quorum-critical", run).await?,
+                serving: api.check("ready-to-serve-clients", run).await?,
+                overview: api.document("/api/overview?disable_stats=true", run).await?,
+                nodes: api.document(NODES, run).await?,
             };
             api.close().await;
             Ok::<_, Failure>(answers)

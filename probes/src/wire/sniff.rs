@@ -31,6 +31,8 @@ pub enum Protocol {
     Mqtt,
     /// Cassandra's native protocol.
     Cql,
+    /// Neo4j's Bolt.
+    Bolt,
     /// SMTP or FTP: both greet with 220.
     Mail,
     /// One that is known by name only.
@@ -53,6 +55,7 @@ impl fmt::Display for Protocol {
             Self::MongoDb => "MongoDB",
             Self::Mqtt => "MQTT",
             Self::Cql => "CQL",
+            Self::Bolt => "Bolt",
             Self::Mail => "SMTP or FTP",
             Self::Other(name) => name,
         })
@@ -121,6 +124,8 @@ impl Protocol {
             Self::Mqtt => first_of(&[0x20, 0xe0]),
             // an answer, in any version
             Self::Cql => first_of(&[0x81, 0x82, 0x83, 0x84, 0x85, 0x86]),
+            // the version that was chosen, or a manifest: it cannot be told from a length, and so names no protocol
+            Self::Bolt => bytes.iter().take(2).all(|byte| *byte == 0),
             // a method frame, or the header of another version
             Self::Amqp => first_of(&[1, b'A']),
             _ => true,
@@ -179,5 +184,8 @@ mod tests {
         assert!(Protocol::Postgres.foreign(b"R").is_none());
         assert!(Protocol::Redis.foreign(b"hello").is_some());
         assert!(Protocol::Redis.foreign(b"").is_none());
+        assert_eq!(Protocol::Bolt.foreign(b"HTTP/1.1 200 OK\r\n"), Some(Protocol::Http));
+        assert!(Protocol::Bolt.foreign(b"\0\x01").is_some());
+        assert!(Protocol::Bolt.foreign(b"\0\0\x08\x05").is_none());
     }
 }

@@ -12,6 +12,7 @@ pub(crate) mod mongodb;
 pub(crate) mod mosquitto;
 pub(crate) mod mysql;
 pub(crate) mod nats;
+pub(crate) mod neo4j;
 pub(crate) mod nginx;
 pub(crate) mod postgres;
 pub(crate) mod rabbitmq;
@@ -43,7 +44,7 @@ const KNOWN: &[(&str, &[&str], &str)] = &[
 ];
 
 /// What Debian does not have.
-const FARM: &[&str] = &["cassandra", "consul", "elasticsearch", "ferretdb", "mongodb", "opensearch", "opensearch-secure"];
+const FARM: &[&str] = &["cassandra", "consul", "elasticsearch", "ferretdb", "mongodb", "neo4j", "opensearch", "opensearch-secure"];
 
 /// Why the servers of a backend cannot be started here; `None` when they can.
 #[track_caller]
