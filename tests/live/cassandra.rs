@@ -23,9 +23,6 @@ use crate::support::truth::{State, check};
 pub(crate) const STATES: &[&[State]] =
     &[access::STATES, serving::STATES, ring::STATES, limits::STATES, questions::STATES, roundtrips::STATES];
 
-/// How long something that is under way may take on a busy machine.
-const SOON: Duration = Duration::from_secs(30);
-
 /// A catalog entry for a node, with more keys, or others.
 fn entry(addr: SocketAddr, keys: Json) -> Json {
     let url = format!("cassandra://{addr}");

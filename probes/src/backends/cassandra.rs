@@ -166,9 +166,8 @@ pub struct Cassandra {
 /// An open conversation.
 pub struct CassandraSession {
     conversation: Conversation,
-    /// The node that is asked.
-    host_id: String,
-    schema_version: String,
+    /// What the node said of itself the last time.
+    local: Rows,
 }
 
 impl Backend for Cassandra {
@@ -223,17 +222,15 @@ url = "cassandra://localhost:9042"
         });
         let authenticator = authenticator.await?;
         run.fact("authenticator", authenticator.map_or_else(|| "none".into(), |class| short_name(&class).to_owned()));
-        Ok(CassandraSession { conversation, host_id: String::new(), schema_version: String::new() })
+        Ok(CassandraSession { conversation, local: Rows::default() })
     }
 
     async fn ask(&self, session: &mut CassandraSession, run: &mut Run) -> Result<(), Failure> {
-        let rows = session.conversation.ask(LOCAL, Level::One, 1).await?;
-        let Some(local) = rows.iter().next() else {
-            return Err(Failure::new(FailureKind::Protocol, "the node has no row in system.local"));
-        };
-        session.host_id = local.text("host_id").unwrap_or_default().to_owned();
-        session.schema_version = local.text("schema_version").unwrap_or_default().to_owned();
-        self.judge_node(local, run);
+        session.local = session.conversation.ask(LOCAL, Level::One, 1).await?;
+        match session.local.first() {
+            Some(local) => self.judge_node(local, run),
+            None => return Err(Failure::new(FailureKind::Protocol, "the node has no row in system.local")),
+        }
         if let Some(table) = &self.canary {
             self.read_canary(table, &mut session.conversation, run).await?;
         }
@@ -253,7 +250,9 @@ url = "cassandra://localhost:9042"
         };
         let gossip = session.conversation.ask(GOSSIP, Level::One, MOST_NODES).await;
         let gossip = run.optional("gossip_info", gossip)?;
-        self.judge_nodes(&peers, gossip.as_ref(), session, run);
+        if let Some(local) = session.local.first() {
+            self.judge_nodes(local, &peers, gossip.as_ref(), run);
+        }
         self.look_behind(run).await;
         Ok(())
     }
@@ -321,13 +320,13 @@ impl Cassandra {
     }
 
     /// What is known of the other nodes is what the one that is asked knows.
-    fn judge_nodes(&self, peers: &Rows, gossip: Option<&Rows>, session: &CassandraSession, run: &mut Run) {
+    fn judge_nodes(&self, local: Row<'_>, peers: &Rows, gossip: Option<&Rows>, run: &mut Run) {
         let known: BTreeSet<_> = peers.iter().filter_map(|peer| peer.text("host_id")).collect();
         run.fact("nodes_known", known.len() + 1);
         let mut down = HashMap::new();
         if let Some(gossip) = gossip {
             let states: Vec<_> = gossip.iter().filter_map(State::read).collect();
-            if let Some(own) = states.iter().find(|state| state.host_id == session.host_id) {
+            if let Some(own) = states.iter().find(|state| Some(state.host_id) == local.text("host_id")) {
                 if let Some(status) = own.absence() {
                     run.finding(Finding::when(self.mode == Mode::Node, "not_joined", status));
                 }
@@ -343,8 +342,7 @@ impl Cassandra {
         }
         // A node that is down will learn the schema when it is up again.
         let of_peers = peers.iter().filter(|peer| peer.text("host_id").is_some_and(|id| !down.contains_key(id)));
-        let mut versions: BTreeSet<_> = of_peers.filter_map(|peer| peer.text("schema_version")).collect();
-        versions.insert(&session.schema_version);
+        let versions: BTreeSet<_> = of_peers.chain([local]).filter_map(|node| node.text("schema_version")).collect();
         run.fact("schema_versions", versions.len());
         if versions.len() > 1 {
             // Each change of the schema takes its time to come to all nodes.

@@ -1,5 +1,5 @@
 //! CQL's native protocol, version 4: one request, one answer. The requests are written, and the answers read, by
-//! `scylla-cql`, the codec of ScyllaDB's driver; frames are delimited here, because the codec trusts a frame's length.
+//! `scylla-cql`, the codec of `ScyllaDB`'s driver; frames are delimited here, because the codec trusts a frame's length.
 //!
 //! Protocol: <https://github.com/apache/cassandra/blob/trunk/doc/native_protocol_v4.spec>.
 
@@ -99,6 +99,10 @@ impl Rows {
     /// The first value of the first row.
     pub(crate) fn first_value(&self) -> Option<&str> {
         self.rows.first()?.first()?.as_deref()
+    }
+
+    pub(crate) fn first(&self) -> Option<Row<'_>> {
+        self.iter().next()
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = Row<'_>> {
@@ -245,14 +249,14 @@ fn read(page: result::RawMetadataAndRawRows, most: usize, rows: &mut Rows) -> Re
         return Err(unreadable());
     }
     for row in page.rows_iter::<ColumnIterator<'_, '_>>().map_err(|_| unreadable())?.take(most - rows.len()) {
-        let values = row.map_err(|_| unreadable())?.map(|value| shown(value.map_err(|_| unreadable())?));
+        let values = row.map_err(|_| unreadable())?.map(|value| shown(&value.map_err(|_| unreadable())?));
         rows.rows.push(values.collect::<Result<_, _>>()?);
     }
     Ok(())
 }
 
 /// A value as text; one that is no text, number, flag, UUID, address or time as its kind.
-fn shown(column: RawColumn<'_, '_>) -> Result<Option<String>, Failure> {
+fn shown(column: &RawColumn<'_, '_>) -> Result<Option<String>, Failure> {
     let Some(bytes) = column.slice else { return Ok(None) };
     let kind = match column.spec.typ() {
         ColumnType::Native(_) => None,
@@ -334,7 +338,7 @@ fn column_type(rest: &mut &[u8], deeper: usize) -> Option<()> {
     let deeper = deeper.checked_sub(1)?;
     match short(rest)? {
         // a class of Java, with others in parentheses
-        0x00 => (string(rest)?.iter().filter(|byte| **byte == b'(').count() <= DEEPEST_TYPE).then_some(()),
+        0x00 => (string(rest)?.split(|byte| *byte == b'(').count() <= DEEPEST_TYPE).then_some(()),
         0x20 | 0x22 => column_type(rest, deeper),
         0x21 => column_type(rest, deeper).and_then(|()| column_type(rest, deeper)),
         0x30 => {

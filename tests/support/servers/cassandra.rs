@@ -147,7 +147,9 @@ impl Builder {
             .args(["skip_wait_for_gossip_to_settle=0", "ring_delay_ms=0", "superuser_setup_delay_ms=-1"].map(option))
             .args(["consistent.rangemovement=false", "shutdown_announce_in_ms=0"].map(option))
             // Else it is measured at each start, for two seconds.
-            .args(["memtable.row_overhead_size=180", "foreground=yes"].map(option))
+            .arg(option("memtable.row_overhead_size=180"))
+            // Else it closes its log as soon as it is up.
+            .arg("-Dcassandra-foreground=yes")
             .args(self.java)
             .arg("org.apache.cassandra.service.CassandraDaemon");
         let addr = (ip, port).into();

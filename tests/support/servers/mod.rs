@@ -44,7 +44,8 @@ const KNOWN: &[(&str, &[&str], &str)] = &[
 ];
 
 /// What Debian does not have.
-const FARM: &[&str] = &["cassandra", "consul", "elasticsearch", "ferretdb", "mongodb", "neo4j", "opensearch", "opensearch-secure"];
+const FARM: &[&str] =
+    &["cassandra", "consul", "elasticsearch", "ferretdb", "mongodb", "neo4j", "opensearch", "opensearch-secure"];
 
 /// Why the servers of a backend cannot be started here; `None` when they can.
 #[track_caller]
