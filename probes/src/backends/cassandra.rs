@@ -263,7 +263,7 @@ url = "cassandra://localhost:9042"
                 .with_remedy("Set `canary` to a table that is there for it alone."));
         };
         let (id, nonce, level) = (run.canary().to_owned(), run.nonce(), self.consistency.level());
-        // A row of this round trip alone, because `--check` beside an agent has the same canary.
+        // A row of this round trip alone, because two checks at once have the same canary.
         let row = format!("id = '{id}' AND nonce = '{nonce}'");
         let write = format!("INSERT INTO {table} (id, nonce) VALUES ('{id}', '{nonce}') USING TTL {CANARY_SECONDS}");
         session.conversation.ask(&write, level, 1).await?;
@@ -384,9 +384,7 @@ impl Cassandra {
 
     async fn greet(&self, run: &mut Run) -> Result<(), Failure> {
         let mut conversation = Conversation::new(run.dial(&self.target).await?);
-        run.phase(Phase::Auth, conversation.greet()).await?;
-        conversation.goodbye().await;
-        Ok(())
+        run.phase(Phase::Auth, conversation.greet()).await
     }
 }
 

@@ -45,8 +45,8 @@ pub(crate) const LOGIN_WANTED: &str = "login_wanted";
 /// The code of a log-in that the server could not check.
 pub(crate) const LOGIN_UNCHECKED: &str = "login_unchecked";
 
-/// With what servers begin to say so: it has the code of a wrong password.
-const UNCHECKED: &str = "Unable to perform authentication";
+/// With what servers begin to say so, of a password or of the right to log in: the code is that of a wrong password.
+const UNCHECKED: &str = "Unable to perform auth";
 
 /// An error that the server answered with.
 #[derive(Debug)]

@@ -1,14 +1,15 @@
-//! Three nodes with everything on all of them, of which one after the other is lost.
+//! Several nodes, of which one after the other is lost.
 
 use std::net::SocketAddr;
 
-use probity_probes::{Outcome, Phase};
+use probity_probes::{FailureKind, Outcome, Phase};
 use serde_json::{Value as Json, json};
 
-use super::{deep, expect, fact, observed};
+use super::{code, deep, expect, fact, observed};
 use crate::support::probe::Asked;
 use crate::support::process::Signal;
-use crate::support::servers::cassandra::{ALL, Cassandra, QUORUM, ring};
+use crate::support::servers::PASSWORD;
+use crate::support::servers::cassandra::{ALL, Cassandra, Client, QUORUM, pair, ring};
 use crate::support::truth::{Expected, check, states};
 use crate::support::{PATIENCE, eventually, require};
 
@@ -26,6 +27,9 @@ states! { "cassandra":
     QUORUM_LOST = "two of three nodes are lost", "kill -9 of another one, at LOCAL_QUORUM" => Expected::unfit("consistency_unavailable");
     GREEN = "two of three nodes are lost, and the node alone is asked", "the same without a canary, as a role with LOGIN only would" => Expected::HEALTHY;
     BACK = "they are back", "started again" => Expected::HEALTHY;
+    UNREADABLE = "a role that the server cannot read, and refuses like a wrong password", "kill -9 of the node that holds it: 0x0100"
+        => Expected::fails(FailureKind::NotReady);
+    READABLE = "the node that holds it is back", "started again, and nothing has paused" => Expected::HEALTHY;
 }
 
 /// One probe of the first node that has looked before.
@@ -42,11 +46,6 @@ fn at_all() -> Json {
 fn url(addrs: &[SocketAddr]) -> Json {
     let hosts: Vec<_> = addrs.iter().map(SocketAddr::to_string).collect();
     json!({ "url": format!("cassandra://{}", hosts.join(",")) })
-}
-
-/// Waits until the first node reads at ALL again.
-fn heal(nodes: &[Cassandra; 3]) {
-    nodes[0].process().wait_until("all are back", || nodes[0].read_at(ALL).ok());
 }
 
 fn sees(outcome: Outcome, finding: &str) -> Option<Outcome> {
@@ -67,7 +66,7 @@ fn a_ring_shrinks_and_comes_back() {
     a_killed_peer_goes_unreported_and_its_heartbeat_tells_sooner(&nodes);
     system_local_is_green_with_every_peer_dead(&nodes);
     nodes[1..].iter().for_each(Cassandra::restart);
-    heal(&nodes);
+    nodes[0].wait_until_whole();
     check(&BACK, &deep(nodes[0].addr(), at_all()).run());
 }
 
@@ -99,7 +98,7 @@ fn a_node_without_gossip_answers_and_others_call_it_down(nodes: &[Cassandra; 3])
     check(&GOSSIP_OFF, &outcome);
     assert!(observed(&outcome, "peers_down").ends_with("(shutdown)"), "{outcome:#?}");
     nodes[2].nodetool("enablegossip");
-    heal(nodes);
+    nodes[0].wait_until_whole();
 }
 
 /// Its heartbeat has not stopped long enough to tell.
@@ -114,7 +113,7 @@ fn a_schema_that_does_not_reach_a_node_is_a_disagreement(nodes: &[Cassandra; 3])
     check(&DIVIDED, &outcome);
     nodes[2].process().thaw();
     eventually(PATIENCE, "it has caught up", || (fact(&probe.run(), "schema_versions") == "1").then_some(()));
-    heal(nodes);
+    nodes[0].wait_until_whole();
 }
 
 fn a_node_that_was_stopped_is_told_at_once(nodes: &[Cassandra; 3]) {
@@ -128,7 +127,7 @@ fn a_node_that_was_stopped_is_told_at_once(nodes: &[Cassandra; 3]) {
     expect(&TOO_MANY, nodes[0].addr(), json!({ "expect": { "max_down_nodes": 0 } }));
     expect(&NODE, nodes[0].addr(), json!({ "mode": "node" }));
     nodes[2].restart();
-    heal(nodes);
+    nodes[0].wait_until_whole();
 }
 
 /// 0x1200 says that a replica is silent, and costs the server's patience; 0x1000 that it is known to be down.
@@ -159,4 +158,31 @@ fn system_local_is_green_with_every_peer_dead(nodes: &[Cassandra; 3]) {
     check(&QUORUM_LOST, &outcome);
     assert_eq!(observed(&outcome, "consistency_unavailable"), "1");
     check(&GREEN, &Asked::new("cassandra", json!({ "url": format!("cassandra://{}", nodes[0].addr()), "mode": "node" })).run());
+}
+
+/// By default `system_auth` has one replica. After a wrong password the probe would pause; here it must not.
+#[test]
+fn a_role_that_cannot_be_read_is_no_wrong_password() {
+    if !require("cassandra") {
+        return;
+    }
+    let nodes = pair();
+    // The token of this name is the second node's.
+    let role = format!("CREATE ROLE IF NOT EXISTS role0 WITH LOGIN = true AND PASSWORD = '{PASSWORD}'");
+    eventually(PATIENCE, "it is written", || nodes[0].client().and_then(|mut client| client.run(&role, QUORUM)).ok());
+    let url = format!("cassandra://{}", nodes[0].addr());
+    let probe = Asked::new("cassandra", json!({ "url": url, "username": "role0", "password": PASSWORD, "mode": "node" }));
+    let log_in = || Client::log_in(nodes[0].addr(), "role0", PASSWORD);
+    eventually(PATIENCE, "it is known", || log_in().ok());
+    nodes[1].process().kill9();
+    let refusal = eventually(PATIENCE, "the other node has noticed", || {
+        log_in().err().map(|error| error.to_string()).filter(|words| words.contains("Cannot achieve"))
+    });
+    assert!(refusal.starts_with("0x0100"), "it has the code of a wrong password: {refusal}");
+    let outcome = probe.run();
+    check(&UNREADABLE, &outcome);
+    assert_eq!(code(&outcome), Some("login_unchecked"));
+    nodes[1].restart();
+    eventually(PATIENCE, "it can be read again", || log_in().ok());
+    check(&READABLE, &probe.run());
 }

@@ -37,7 +37,7 @@ fn round_trips_leave_nothing_behind_and_do_not_disturb_each_other() {
     }
     expect(&READS, shared().addr(), json!({}));
     assert_eq!(canaries(), 0);
-    // As `--check` beside an agent: both have the same canary.
+    // As two checks at once: both have the same canary.
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {

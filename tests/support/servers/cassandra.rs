@@ -4,7 +4,7 @@ pub(crate) mod client;
 
 use std::fs;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -120,7 +120,8 @@ impl Builder {
             format!("native_transport_port: {port}"),
             "endpoint_snitch: SimpleSnitch".into(),
             "commitlog_sync: periodic".into(),
-            "commitlog_sync_period: 10000ms".into(),
+            // What is not synced is lost with the process.
+            "commitlog_sync_period: 100ms".into(),
             "commitlog_segment_size: 1MiB".into(),
             "commitlog_total_space: 16MiB".into(),
             "auto_snapshot: false".into(),
@@ -144,7 +145,9 @@ impl Builder {
             .args([format!("-Dcassandra.logdir={home}"), format!("-Dcassandra.jmx.local.port={jmx}")])
             .arg(format!("-Dcom.sun.management.jmxremote.rmi.port={}", free_port()))
             // Nobody else comes, so nobody is waited for.
-            .args(["skip_wait_for_gossip_to_settle=0", "ring_delay_ms=0", "superuser_setup_delay_ms=-1"].map(option))
+            .args(["skip_wait_for_gossip_to_settle=0", "superuser_setup_delay_ms=-1"].map(option))
+            // The first node waits for none, and the others so long for a word of it.
+            .arg(option(if self.place == 0 { "ring_delay_ms=0" } else { "ring_delay_ms=10000" }))
             .args(["consistent.rangemovement=false", "shutdown_announce_in_ms=0"].map(option))
             // Else it is measured at each start, for two seconds.
             .arg(option("memtable.row_overhead_size=180"))
@@ -237,6 +240,18 @@ impl Cassandra {
         self.client()?.run(&format!("SELECT nonce FROM {CANARY} WHERE id = 'x'"), consistency).map(drop)
     }
 
+    /// Waits until no other node is missing, and all have the same schema.
+    #[track_caller]
+    pub(crate) fn wait_until_whole(&self) {
+        self.process.wait_until("all are there", || {
+            self.read_at(ALL).ok()?;
+            let mut client = self.client().ok()?;
+            let mut versions = |table: &str| client.rows(&format!("SELECT JSON schema_version FROM system.{table}"), ONE).ok();
+            let (own, others) = (versions("local")?, versions("peers_v2")?);
+            others.iter().all(|version| *version == own[0]).then_some(())
+        });
+    }
+
     /// Makes [`CANARY`] with so many replicas.
     #[track_caller]
     pub(crate) fn furnish(&self, replicas: usize) {
@@ -263,7 +278,8 @@ impl Cassandra {
     fn wait_until_answering(&self) {
         self.process.wait_until("it answers", || {
             if self.only_tls {
-                return self.process.log().contains("Starting listening for CQL clients").then_some(());
+                let is_up = self.process.log().contains("Starting listening for CQL clients");
+                return (is_up && TcpStream::connect(self.addr).is_ok()).then_some(());
             }
             // With users, those it begins with are there a little later than it is itself.
             self.client().ok()?.run("SELECT release_version FROM system.local WHERE key = 'local'", ONE).ok().map(drop)
@@ -280,24 +296,35 @@ pub(crate) fn shared() -> &'static Cassandra {
 /// Three nodes, where nobody logs in and everything is on all three.
 #[track_caller]
 pub(crate) fn ring() -> [Cassandra; 3] {
+    let nodes = nodes(|builder| builder);
+    nodes[0].furnish(nodes.len());
+    nodes.iter().for_each(Cassandra::wait_until_whole);
+    nodes
+}
+
+/// Two nodes with users, each of whom one of them holds alone.
+#[track_caller]
+pub(crate) fn pair() -> [Cassandra; 2] {
+    nodes(Builder::users)
+}
+
+#[track_caller]
+fn nodes<const N: usize>(made: fn(Builder) -> Builder) -> [Cassandra; N] {
     let storage = free_port();
     let launch = |place| {
         let builder = Builder { place, storage, ..Cassandra::builder() };
         // Else it takes 20 seconds until a node that is dead is known to be.
-        builder.line("phi_convict_threshold: 5").launch()
+        made(builder.line("phi_convict_threshold: 5")).launch()
     };
     let first = launch(0);
     first.wait_until_answering();
-    let nodes = [first, launch(1), launch(2)];
-    nodes[1..].iter().for_each(Cassandra::wait_until_answering);
+    let mut first = Some(first);
+    let nodes = std::array::from_fn(|place| first.take().unwrap_or_else(|| launch(place)));
+    nodes.iter().for_each(Cassandra::wait_until_answering);
     nodes[0].process.wait_until("it knows the others", || {
         let gossip = "SELECT JSON rpc_ready FROM system_views.gossip_info";
         let rows = nodes[0].client().and_then(|mut client| client.rows(gossip, ONE)).ok()?;
-        (rows.iter().filter(|row| row["rpc_ready"] == "true").count() == nodes.len()).then_some(())
+        (rows.iter().filter(|row| row["rpc_ready"] == "true").count() == N).then_some(())
     });
-    nodes[0].furnish(nodes.len());
-    for node in &nodes {
-        node.process.wait_until("it reads at ALL", || node.read_at(ALL).ok());
-    }
     nodes
 }
