@@ -26,7 +26,7 @@ use scylla_cql::{
     },
     value::CqlValue,
 };
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 
 use crate::{
     failure::{Failure, FailureKind},
@@ -127,11 +127,11 @@ impl<'a> Row<'a> {
 
 /// A conversation. What is asked in it is answered before the next is asked, so all of it is stream 0.
 #[derive(Debug)]
-pub(crate) struct Conversation(Stream);
+pub(crate) struct Conversation(BufReader<Stream>);
 
 impl Conversation {
     pub(crate) fn new(stream: Stream) -> Self {
-        Self(stream)
+        Self(BufReader::new(stream))
     }
 
     /// Asks what the server supports, which it says to anybody.

@@ -54,7 +54,7 @@ pub(crate) const PEERS: [(&str, &str); 16] = [
 ///
 /// MySQL and NATS greet, so that a probe of theirs says nothing before it has heard something.
 pub(crate) const MEETINGS: [[Meeting; PEERS.len()]; BACKENDS.len()] = [
-    [O, S, N, S, S, N, S, C, C, N, N, C, S, C, N, S],
+    [O, S, N, S, S, N, S, C, C, N, N, C, N, C, N, S],
     [N, O, N, N, N, N, C, C, C, N, N, N, N, C, N, C],
     [N, O, O, O, O, O, C, C, C, N, N, N, O, C, N, C],
     [N, N, O, N, O, O, C, C, C, N, N, N, O, C, N, C],
@@ -67,7 +67,7 @@ pub(crate) const MEETINGS: [[Meeting; PEERS.len()]; BACKENDS.len()] = [
     [N, S, N, S, S, N, S, C, C, N, N, O, S, C, N, S],
     [N, N, O, N, O, O, C, C, C, N, N, N, O, C, N, C],
     [N, S, S, S, S, N, S, C, C, N, N, C, N, O, N, S],
-    [N, S, N, S, S, N, S, S, C, N, N, C, S, C, O, S],
+    [C, S, N, S, S, N, S, S, C, N, N, C, S, C, O, S],
     [N, S, N, N, N, N, N, C, C, N, N, C, N, C, N, O],
 ];
 

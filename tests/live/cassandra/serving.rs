@@ -13,9 +13,9 @@ states! { "cassandra":
     ELSEWHERE = "in another data center", "expect.data_center = \"dc2\"" => Expected::unfit("wrong_data_center");
     FEW = "fewer nodes than there must be", "expect.min_nodes = 3 of one" => Expected::degraded("nodes_missing");
     BOOTSTRAPPING = "a node that has not bootstrapped, and answers", "UPDATE system.local SET bootstrapped" => Expected::degraded("not_joined");
-    BOOTSTRAPPING_NODE = "the same, where the node is judged", "mode = \"node\"" => Expected::unfit("not_joined");
+    BOOTSTRAPPING_NODE = "a node that has not bootstrapped, where it is judged", "mode = \"node\"" => Expected::unfit("not_joined");
     GOSSIP_OFF = "gossip is switched off, and the node answers at any consistency", "nodetool disablegossip" => Expected::degraded("not_joined");
-    GOSSIP_OFF_NODE = "the same, where the node is judged", "nodetool disablegossip, mode = \"node\"" => Expected::unfit("not_joined");
+    GOSSIP_OFF_NODE = "gossip is switched off, where the node is judged", "nodetool disablegossip, mode = \"node\"" => Expected::unfit("not_joined");
     GOSSIP_ON = "gossip is switched on again", "nodetool enablegossip" => Expected::HEALTHY;
 }
 
