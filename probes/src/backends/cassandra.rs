@@ -57,7 +57,7 @@ pub struct CassandraConfig {
     /// application's are. Without it nothing shows that data can be served. The round trip writes to it.
     canary: Option<String>,
     /// A `SELECT` of one's own, in every run; nothing else is let through. One row is fetched, or one more than
-    /// `expect.rows`. What is no text, number, boolean, UUID, address or timestamp is its kind in parentheses, such as `(list)`.
+    /// `expect.rows`: at most 1 MiB at a time and 2 MiB in all. What is no text, number, boolean, UUID, address or timestamp is its kind in parentheses, such as `(list)`.
     query: Option<String>,
     /// What must be true of the cluster; without it Probity does not guess.
     #[serde(default)]
@@ -92,7 +92,7 @@ pub enum Consistency {
     /// Most of those in the data center of the node that is asked.
     #[default]
     LocalQuorum,
-    /// Most of those in each data center; servers take it for writes only.
+    /// Most of those in each data center.
     EachQuorum,
     /// One of those in the data center of the node that is asked.
     LocalOne,
@@ -188,6 +188,11 @@ url = "cassandra://localhost:9042"
         url.expect(&["cassandra"], &[]).map_err(ConfigError::at("url"))?;
         if mode == Mode::Node {
             url.one_host("with `mode = \"node\"` each node has an entry of its own").map_err(ConfigError::at("url"))?;
+        }
+        for (key, is_set) in [("min_nodes", expect.min_nodes.is_some()), ("max_down_nodes", expect.max_down_nodes.is_some())] {
+            if is_set && mode == Mode::Node {
+                return Err(ConfigError::new(format!("expect.{key}"), "with `mode = \"node\"` no other node is judged"));
+            }
         }
         let credentials = url.credentials(username, password)?;
         if credentials.user.is_some() != credentials.password.is_some() {
@@ -353,15 +358,17 @@ impl Cassandra {
     fn judge_counts(&self, up: usize, down: &HashMap<&str, String>, run: &mut Run) {
         run.fact("nodes_up", up);
         run.fact("nodes_down", down.len());
+        if self.mode == Mode::Node {
+            return;
+        }
         if let Some(wanted) = self.expect.min_nodes.filter(|wanted| up < *wanted) {
             run.finding(Finding::degraded("nodes_missing", up).against(wanted));
         }
-        if down.is_empty() || self.mode == Mode::Node {
-            return;
+        if !down.is_empty() {
+            let names: BTreeSet<_> = down.values().map(String::as_str).collect();
+            let is_too_much = self.expect.max_down_nodes.is_some_and(|most| down.len() > most);
+            run.finding(Finding::when(is_too_much, "peers_down", names.into_iter().collect::<Vec<_>>().join(", ")));
         }
-        let names: BTreeSet<_> = down.values().map(String::as_str).collect();
-        let is_too_much = self.expect.max_down_nodes.is_some_and(|most| down.len() > most);
-        run.finding(Finding::when(is_too_much, "peers_down", names.into_iter().collect::<Vec<_>>().join(", ")));
     }
 
     /// Asks the nodes of the URL behind the one that is asked whether they serve applications; nobody knows of others
@@ -502,7 +509,7 @@ const UNAUTHORIZED: &str = "0x2100";
 #[rustfmt::skip] // one row, one line: it is a table
 static MANUAL: Manual = Manual {
     title: "Cassandra",
-    summary: "Apache Cassandra by its native protocol, version 4, which servers from 2.2 on speak. One node is asked, by one connection \
+    summary: "Apache Cassandra, seen with 5.0, by version 4 of its native protocol. One node is asked, by one connection \
               that is kept: no other is connected to but those that the URL names. `system.local`, which is asked in every run, is \
               answered by that node alone and stays green when no other is left: set `canary`, which is read at the consistency of \
               the application. It proves the replicas of one row.",
@@ -568,6 +575,8 @@ static MANUAL: Manual = Manual {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -588,6 +597,24 @@ mod tests {
             "/*/ SELECT */ DROP TABLE t",
         ] {
             assert!(!is_select(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_at_its_key() {
+        for (entry, key) in [
+            (json!({ "url": "cassandra://a,b", "mode": "node" }), Some("url")),
+            (json!({ "url": "cassandra://a", "mode": "node", "expect": { "min_nodes": 3 } }), Some("expect.min_nodes")),
+            (json!({ "url": "cassandra://a", "mode": "node", "expect": { "max_down_nodes": 0 } }), Some("expect.max_down_nodes")),
+            (json!({ "url": "cassandra://a/no-name" }), Some("url")),
+            (json!({ "url": "cassandra://a", "username": "probe" }), Some("password")),
+            (json!({ "url": "cassandra://a", "canary": "table" }), Some("canary")),
+            (json!({ "url": "cassandra://a", "canary": "keyspace.table; DROP" }), Some("canary")),
+            (json!({ "url": "cassandra://a", "query": "TRUNCATE a.b" }), Some("query")),
+            (json!({ "url": "cassandra://a,b/k", "canary": "table", "query": "SELECT a FROM b" }), None),
+        ] {
+            let config = serde_json::from_value(entry.clone()).expect("its keys are known");
+            assert_eq!(Cassandra::build(config).err().map(|error| error.key).as_deref(), key, "{entry}");
         }
     }
 

@@ -36,6 +36,9 @@ use crate::{
 /// A longer frame is not read.
 const FRAME_LIMIT: usize = 1 << 20;
 
+/// More rows are not asked for at once, so that they find room in a frame.
+const LARGEST_PAGE: usize = 500;
+
 /// Types of columns are nested no deeper: the codec reads them by recursion.
 const DEEPEST_TYPE: usize = 16;
 
@@ -184,7 +187,8 @@ impl Conversation {
     ) -> Result<Result<Rows, Refusal>, Failure> {
         let (mut rows, mut from) = (Rows::default(), PagingState::start());
         loop {
-            let page_size = i32::try_from(most.saturating_sub(rows.len()).max(1)).unwrap_or(i32::MAX);
+            let page_size = most.saturating_sub(rows.len()).clamp(1, LARGEST_PAGE);
+            let page_size = i32::try_from(page_size).unwrap_or(i32::MAX);
             let parameters =
                 QueryParameters { consistency, page_size: Some(page_size), paging_state: from, ..QueryParameters::default() };
             let answer = match self.exchange(&Query { contents: text.into(), parameters }).await? {

@@ -80,6 +80,9 @@ fn three_nodes_are_asked_by_one_connection(nodes: &[Cassandra; 3]) {
     let sessions = nodes.each_ref().map(Cassandra::sessions);
     assert_eq!(sessions, [Some(1), Some(0), Some(0)], "no node is connected to that was not asked for");
     probe.close();
+    for consistency in ["ONE", "TWO", "THREE", "QUORUM", "LOCAL_QUORUM", "EACH_QUORUM", "LOCAL_ONE"] {
+        expect(&THREE, nodes[0].addr(), json!({ "consistency": consistency }));
+    }
 }
 
 fn a_node_without_cql_is_found_by_connecting_to_it_alone(nodes: &[Cassandra; 3]) {
