@@ -1,6 +1,7 @@
 //! Real servers, well and sick: started here, on free ports, in private folders.
 
 pub(crate) mod acceptance;
+mod cassandra;
 mod clickhouse;
 mod consul;
 mod elasticsearch;
@@ -28,7 +29,8 @@ pub(crate) mod truth;
 use crate::support::truth::State;
 
 /// Every backend, in the order of the alphabet.
-pub(crate) const BACKENDS: [&str; 15] = [
+pub(crate) const BACKENDS: [&str; 16] = [
+    "cassandra",
     "clickhouse",
     "consul",
     "elasticsearch",
@@ -49,6 +51,7 @@ pub(crate) const BACKENDS: [&str; 15] = [
 /// Every state that is made and decided here: the rows of the truth table.
 pub(crate) fn states() -> Vec<State> {
     [
+        cassandra::STATES,
         clickhouse::STATES,
         consul::STATES,
         elasticsearch::STATES,

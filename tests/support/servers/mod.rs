@@ -4,6 +4,7 @@
 //! value is dropped, and with the test process at the latest. Those from `shared()` are for many tests at once:
 //! nobody may make them sick.
 
+pub(crate) mod cassandra;
 pub(crate) mod clickhouse;
 pub(crate) mod consul;
 pub(crate) mod kafka;
@@ -44,8 +45,18 @@ const KNOWN: &[(&str, &[&str], &str)] = &[
 ];
 
 /// What Debian does not have, or, as `newest-…`, has only of an older version.
-const FARM: &[&str] =
-    &["consul", "elasticsearch", "ferretdb", "kafka", "mongodb", "neo4j", "newest-nats", "opensearch", "opensearch-secure"];
+const FARM: &[&str] = &[
+    "cassandra",
+    "consul",
+    "elasticsearch",
+    "ferretdb",
+    "kafka",
+    "mongodb",
+    "neo4j",
+    "newest-nats",
+    "opensearch",
+    "opensearch-secure",
+];
 
 /// Why the servers of a backend cannot be started here; `None` when they can.
 #[track_caller]
