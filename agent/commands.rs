@@ -38,9 +38,9 @@ pub fn run(agent: impl FnOnce(Plan) -> ExitCode) -> ExitCode {
     match &cli.command {
         Some(Command::Health(args)) => health::run(args, cli.common.listen),
         Some(Command::Schema) => print_schema(),
-        Some(Command::Validate) => with_plan(&cli.common, |plan| validate(&plan, &cli.common.catalog)),
-        None if cli.check.check => with_plan(&cli.common, |plan| check::run(&plan, &cli.check)),
-        None => with_plan(&cli.common, |plan| {
+        Some(Command::Validate) => with_plan(&cli.common, "validate", |plan| validate(&plan, &cli.common.catalog)),
+        None if cli.check.check => with_plan(&cli.common, "check", |plan| check::run(&plan, &cli.check)),
+        None => with_plan(&cli.common, "agent", |plan| {
             for warning in &plan.warnings {
                 tracing::warn!("{warning}");
             }
@@ -61,8 +61,8 @@ pub(crate) fn complain(sentence: &str) {
     let _ = writeln!(anstream::stderr(), "{style}error{style:#}: {sentence}");
 }
 
-fn with_plan(common: &Common, then: impl FnOnce(Plan) -> ExitCode) -> ExitCode {
-    match catalog::load(&common.catalog) {
+fn with_plan(common: &Common, process: &'static str, then: impl FnOnce(Plan) -> ExitCode) -> ExitCode {
+    match catalog::load(&common.catalog, process) {
         Ok(mut plan) => {
             if let Some(listen) = common.listen {
                 plan.agent.listen = listen;

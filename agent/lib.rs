@@ -4,6 +4,7 @@ pub mod catalog;
 pub mod cli;
 pub mod commands;
 pub mod document;
+mod host;
 pub mod judge;
 pub mod keeper;
 pub mod lifecycle;

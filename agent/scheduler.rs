@@ -22,6 +22,7 @@ use tokio::{
 
 use crate::{
     catalog::plan::{AgentPlan, DependencyPlan, Timing},
+    host,
     judge::{Next, quick_pause},
     keeper::Report,
     vitals::{HEARTBEAT, Vitals},
@@ -52,7 +53,7 @@ pub async fn run(
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), JoinError> {
     let cap = agent.max_in_flight.map(|seats| Arc::new(Semaphore::new(seats)));
-    let (host, epoch) = (host(), Instant::now());
+    let epoch = Instant::now();
     let mut tasks = JoinSet::new();
     for (index, plan) in dependencies.iter().enumerate() {
         let seat = Seat {
@@ -62,7 +63,7 @@ pub async fn run(
             reports: reports.clone(),
             vitals: Arc::clone(vitals),
             cap: cap.clone(),
-            random: fastrand::Rng::with_seed(seed(&agent.id, &host, &plan.name)),
+            random: fastrand::Rng::with_seed(seed(&agent.id, host::name(), &plan.name)),
             epoch,
             skipped: 0,
         };
@@ -98,12 +99,6 @@ fn seed(agent: &str, host: &str, dependency: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     (agent, host, dependency).hash(&mut hasher);
     hasher.finish()
-}
-
-/// In a pod, its name.
-fn host() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname");
-    name.or_else(|_| std::env::var("HOSTNAME").map_err(std::io::Error::other)).unwrap_or_default()
 }
 
 /// Completes when the agent stops, also when whoever could say so is gone.

@@ -2,6 +2,7 @@
 
 mod addresses;
 mod bad_peers;
+mod bolt;
 mod deadline;
 mod declared;
 mod names;

@@ -14,6 +14,8 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
+use crate::host;
+
 use super::{
     file::Section,
     keys::{AgentKeys, CommonKeys, DegradedKeys, OwnKeys},
@@ -47,21 +49,13 @@ const TAKEN_LABELS: [&str; 12] =
 /// The plan of `[agent]`.
 pub(super) fn agent(keys: &AgentKeys) -> AgentPlan {
     AgentPlan {
-        id: keys.id.clone().unwrap_or_else(host_name),
+        id: keys.id.clone().unwrap_or_else(|| host::name().to_owned()),
         listen: keys.listen,
         readiness: keys.readiness,
         fail_open_after: keys.fail_open_after.map(|span| span.0),
         verbose_errors: keys.verbose_errors,
         max_in_flight: keys.max_in_flight.map(Into::into),
     }
-}
-
-/// The name of this machine.
-fn host_name() -> String {
-    let named = std::fs::read_to_string("/proc/sys/kernel/hostname").or_else(|_| std::fs::read_to_string("/etc/hostname"));
-    let name = named.ok().or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or_default();
-    let name = name.trim();
-    if name.is_empty() { "probity".into() } else { name.to_owned() }
 }
 
 /// Why a name cannot be that of a dependency.
@@ -85,6 +79,7 @@ pub(super) struct Draft<'a> {
     pub(super) twin: Twin,
     pub(super) defaults: &'a Defaults<'a>,
     pub(super) agent: &'a AgentKeys,
+    pub(super) process: &'static str,
 }
 
 /// What `[defaults]` says, over what is built in.
@@ -132,7 +127,13 @@ impl Draft<'_> {
             depth: common.depth,
             deep_interval: common.deep_interval.0,
             roundtrip_interval: common.roundtrip_interval.0,
-            name: format!("{}/{}/{}", host_name(), self.agent.id.as_deref().unwrap_or_default(), self.section.name),
+            name: format!(
+                "{}/{}/{}/{}",
+                host::name(),
+                self.agent.id.as_deref().unwrap_or_default(),
+                self.process,
+                self.section.name
+            ),
             fresh_every: common.fresh_every.0,
             connection: common.connection,
             require_coverage: common.require_coverage,

@@ -31,7 +31,7 @@ use self::{
     keys::AgentKeys,
     known::KnownKeys,
     mistake::{Mistake, Shown},
-    plan::{DependencyPlan, Plan},
+    plan::{AgentPlan, DependencyPlan, Plan},
     source::{File, Place},
     unsupported::Where,
     walk::Walk,
@@ -40,18 +40,19 @@ use self::{
 /// Where the catalog is unless told otherwise.
 pub const DEFAULT_PATH: &str = "probe-catalog.toml";
 
-/// Where the agent listens unless told otherwise.
+/// The agent of a catalog without a word about it.
 #[must_use]
-pub fn default_listen() -> std::net::SocketAddr {
-    AgentKeys::default().listen
+pub fn default_agent() -> AgentPlan {
+    build::agent(&AgentKeys::default())
 }
 
-/// Reads a catalog, a file or a folder, and builds everything in it.
+/// Reads a catalog, a file or a folder, and builds everything in it for one of the processes that may share it: what
+/// the agent writes in a round trip, a check beside it leaves alone.
 ///
 /// # Errors
 /// Everything that is wrong with it.
-pub fn load(source: &Path) -> Result<Plan, Mistakes> {
-    load_with(source, &|name| std::env::var(name).ok())
+pub fn load(source: &Path, process: &'static str) -> Result<Plan, Mistakes> {
+    read(source, process, &|name| std::env::var(name).ok())
 }
 
 /// Like [`load`], with an environment of the caller's.
@@ -59,13 +60,18 @@ pub fn load(source: &Path) -> Result<Plan, Mistakes> {
 /// # Errors
 /// Everything that is wrong with it.
 pub fn load_with(source: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result<Plan, Mistakes> {
+    read(source, "test", environment)
+}
+
+fn read(source: &Path, process: &'static str, environment: Environment<'_>) -> Result<Plan, Mistakes> {
     let files = source::read(source).map_err(|mistakes| Mistakes::new(Vec::new(), mistakes))?;
-    Loader::new(&files, environment).load()
+    Loader::new(&files, process, environment).load()
 }
 
 /// What is known while a catalog is read.
 struct Loader<'a> {
     files: &'a [File],
+    process: &'static str,
     environment: Environment<'a>,
     schemas: BTreeMap<&'static str, Value>,
     mistakes: Vec<Mistake>,
@@ -75,9 +81,18 @@ struct Loader<'a> {
 }
 
 impl<'a> Loader<'a> {
-    fn new(files: &'a [File], environment: Environment<'a>) -> Self {
+    fn new(files: &'a [File], process: &'static str, environment: Environment<'a>) -> Self {
         let schemas = registry().iter().filter_map(|row| Some((row.kind, schema::entry(&row.entry?)))).collect();
-        Self { files, environment, schemas, mistakes: Vec::new(), warnings: Vec::new(), hidden: Vec::new(), cleared: Vec::new() }
+        Self {
+            files,
+            process,
+            environment,
+            schemas,
+            mistakes: Vec::new(),
+            warnings: Vec::new(),
+            hidden: Vec::new(),
+            cleared: Vec::new(),
+        }
     }
 
     fn load(mut self) -> Result<Plan, Mistakes> {
@@ -159,7 +174,7 @@ impl<'a> Loader<'a> {
         if broken {
             return None;
         }
-        Draft { section, entry, kind, schema, twin, defaults, agent }.build(walk)
+        Draft { section, entry, kind, schema, twin, defaults, agent, process: self.process }.build(walk)
     }
 
     fn walk(&self, section: &Section<'_>, words: Where) -> Walk<'a> {

@@ -1,8 +1,8 @@
 //! What outcomes mean: from an outcome to a standing, from standings to readiness. Pure: the clock is an argument.
 //!
 //! Decisive failures flip a standing at once, ambiguous ones after `fall` of them; a finding shows at once, or
-//! once it has stood for as long as it says; the way back from unhealthy takes `rise` successes. Everything about *when* to ask again is decided here
-//! too, because it follows from what was seen.
+//! once it has stood for as long as it says; the way back from unhealthy takes `rise` successes. Everything
+//! about *when* to ask again is decided here too, because it follows from what was seen.
 
 pub mod readiness;
 mod standing;

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
 use crate::{
-    failure::Failure,
+    failure::{Failure, FailureKind},
     manual::Manual,
     run::{Depth, Outcome, Run},
     wire::{dial::Target, resolve::Resolver, sniff::Protocol},
@@ -58,7 +58,7 @@ pub trait Backend: Send + Sync + Sized + 'static {
 
     /// Writes, reads and removes [`Run::canary`], where [`Backend::ROUNDTRIP`] says so. Refusal is a failure: it was asked for.
     fn roundtrip(&self, _: &mut Self::Session, _: &mut Run) -> impl Future<Output = Result<(), Failure>> + Send {
-        async { Ok(()) }
+        async { Err(Failure::new(FailureKind::Unexpected, "the backend says that it makes round trips, and makes none")) }
     }
 
     /// Ends politely, so that the server's log stays silent.

@@ -248,7 +248,7 @@ impl<B: Backend> Asker<B> {
             Ok(Some(fresh)) => {
                 slot.rejected = None;
                 if fresh.leads_to() != session.leads_to() {
-                    slot.deep = None;
+                    slot.forget();
                 }
                 slot.warm = Some(fresh);
                 slot.leaving.push(session.inner);

@@ -6,7 +6,7 @@ use probity_probes::testing::{Peer, Script};
 use probity_probes::{FailureKind, Options, Outcome, Phase, Status, find};
 use serde_json::{Value, json};
 
-use crate::support::probe::Asked;
+use crate::support::probe::{Asked, with};
 
 /// Whether this build has the backend; the others are held against the same elsewhere.
 fn has(kind: &str) -> bool {
@@ -14,10 +14,7 @@ fn has(kind: &str) -> bool {
 }
 
 fn ask(kind: &str, peer: &Peer, scheme: &str, keys: Value) -> Asked {
-    let mut entry = json!({ "url": format!("{scheme}://{}", peer.addr()) });
-    if let (Some(entry), Value::Object(keys)) = (entry.as_object_mut(), keys) {
-        entry.extend(keys);
-    }
+    let entry = with(json!({ "url": format!("{scheme}://{}", peer.addr()) }), keys);
     Asked::with(kind, entry, Options { depth: probity_probes::Depth::Query, ..Options::default() })
 }
 

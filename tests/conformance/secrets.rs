@@ -15,6 +15,7 @@ use super::{at, backends};
 use crate::support::alone::alone;
 use crate::support::probe::Asked;
 use crate::support::servers::mongodb::message;
+use crate::support::servers::neo4j::script;
 
 const SENTINEL: &str = "probe-sentinel-4711";
 
@@ -56,6 +57,11 @@ fn echo(kind: &str) -> Script {
             let length = u8::try_from(SENTINEL.len()).expect("a short secret");
             let head = [0x20, length + 6, 0, 0x87, length + 3, 31, 0, length];
             Script::new().wait_for(SENTINEL).say([&head, SENTINEL.as_bytes()].concat())
+        }
+        "neo4j" => {
+            let hello = script::success(&json!({ "server": SENTINEL }));
+            let refusal = script::failure("Neo.ClientError.Security.Unauthorized", SENTINEL);
+            script::agreed().wait_for(SENTINEL).say([hello, refusal].concat()).close()
         }
         "rabbitmq" => {
             let length = u8::try_from(SENTINEL.len()).expect("a short secret");

@@ -12,10 +12,11 @@ mod tls;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use probity_probes::{Options, Outcome, Value};
+use probity_probes::{Options, Outcome};
 use serde_json::{Value as Json, json};
 
-use crate::support::probe::Asked;
+use crate::support::outcome::{code, fact};
+use crate::support::probe::{Asked, with};
 use crate::support::servers::clickhouse::Clickhouse;
 use crate::support::servers::{PASSWORD, USER};
 use crate::support::truth::{State, check};
@@ -29,13 +30,6 @@ const SOON: Duration = Duration::from_secs(20);
 /// A catalog entry for a server in plain text, as its ordinary user, with more keys.
 fn entry(addr: SocketAddr, keys: Json) -> Json {
     with(json!({ "url": format!("http://{USER}@{addr}"), "password": PASSWORD }), keys)
-}
-
-fn with(mut entry: Json, keys: Json) -> Json {
-    if let (Some(entry), Json::Object(keys)) = (entry.as_object_mut(), keys) {
-        entry.extend(keys);
-    }
-    entry
 }
 
 /// A probe of a server, with more keys in its entry.
@@ -54,14 +48,4 @@ fn expect(state: &State, server: &Clickhouse, keys: Json) -> Outcome {
     let outcome = probe(server, keys).run();
     check(state, &outcome);
     outcome
-}
-
-/// The server's own code in a failure.
-fn code(outcome: &Outcome) -> Option<&str> {
-    outcome.failure.as_ref()?.code.as_deref()
-}
-
-/// A fact as text.
-fn fact(outcome: &Outcome, name: &str) -> String {
-    outcome.facts.get(name).map(Value::to_string).unwrap_or_default()
 }

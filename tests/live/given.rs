@@ -167,4 +167,4 @@ macro_rules! given_tests {
     };
 }
 
-given_tests! { clickhouse consul elasticsearch http memcached mongodb mqtt mysql nats opensearch postgres rabbitmq redis }
+given_tests! { clickhouse consul elasticsearch http memcached mongodb mqtt mysql nats neo4j opensearch postgres rabbitmq redis }

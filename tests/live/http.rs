@@ -12,10 +12,11 @@ mod tls;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use probity_probes::{Outcome, Value};
+use probity_probes::Outcome;
 use serde_json::{Value as Json, json};
 
-use crate::support::probe::Asked;
+use crate::support::outcome::{code, fact};
+use crate::support::probe::{Asked, with};
 use crate::support::tls::Ca;
 use crate::support::truth::{State, check};
 
@@ -32,13 +33,6 @@ fn secured(addr: SocketAddr, path: &str, keys: Json) -> Json {
     with(json!({ "url": format!("https://{addr}{path}"), "tls": { "ca": ca() } }), keys)
 }
 
-fn with(mut entry: Json, keys: Json) -> Json {
-    if let (Some(entry), Json::Object(keys)) = (entry.as_object_mut(), keys) {
-        entry.extend(keys);
-    }
-    entry
-}
-
 fn ca() -> PathBuf {
     Ca::shared().certificate()
 }
@@ -53,14 +47,4 @@ fn expect(state: &State, entry: Json) -> Outcome {
     let outcome = probe(entry).run();
     check(state, &outcome);
     outcome
-}
-
-/// The server's own code in a failure.
-fn code(outcome: &Outcome) -> Option<&str> {
-    outcome.failure.as_ref()?.code.as_deref()
-}
-
-/// A fact as text.
-fn fact(outcome: &Outcome, name: &str) -> String {
-    outcome.facts.get(name).map(Value::to_string).unwrap_or_default()
 }

@@ -13,6 +13,7 @@ mod mongodb;
 mod mqtt;
 mod mysql;
 mod nats;
+mod neo4j;
 mod opensearch;
 mod postgres;
 mod rabbitmq;
@@ -26,7 +27,7 @@ pub(crate) mod truth;
 use crate::support::truth::State;
 
 /// Every backend, in the order of the alphabet.
-pub(crate) const BACKENDS: [&str; 13] = [
+pub(crate) const BACKENDS: [&str; 14] = [
     "clickhouse",
     "consul",
     "elasticsearch",
@@ -36,6 +37,7 @@ pub(crate) const BACKENDS: [&str; 13] = [
     "mqtt",
     "mysql",
     "nats",
+    "neo4j",
     "opensearch",
     "postgres",
     "rabbitmq",
@@ -54,6 +56,7 @@ pub(crate) fn states() -> Vec<State> {
         mqtt::STATES,
         mysql::STATES,
         nats::STATES,
+        neo4j::STATES,
         opensearch::STATES,
         postgres::STATES,
         rabbitmq::STATES,

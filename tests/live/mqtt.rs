@@ -9,10 +9,11 @@ mod versions;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use probity_probes::{Options, Outcome, Value};
+use probity_probes::{Options, Outcome};
 use serde_json::{Value as Json, json};
 
-use crate::support::probe::Asked;
+use crate::support::outcome::{code, fact};
+use crate::support::probe::{Asked, with};
 use crate::support::servers::mosquitto::Mosquitto;
 use crate::support::truth::{State, check};
 
@@ -23,11 +24,7 @@ const SOON: Duration = Duration::from_secs(20);
 
 /// A catalog entry for a broker, with more keys.
 fn entry(addr: SocketAddr, keys: Json) -> Json {
-    let mut entry = json!({ "url": format!("mqtt://{addr}") });
-    if let (Some(entry), Json::Object(keys)) = (entry.as_object_mut(), keys) {
-        entry.extend(keys);
-    }
-    entry
+    with(json!({ "url": format!("mqtt://{addr}") }), keys)
 }
 
 /// A probe of a broker, with more keys in its entry.
@@ -47,14 +44,4 @@ fn expect(state: &State, server: &Mosquitto, keys: Json) -> Outcome {
     let outcome = probe(server, keys).run();
     check(state, &outcome);
     outcome
-}
-
-/// The broker's own code in a failure.
-fn code(outcome: &Outcome) -> Option<&str> {
-    outcome.failure.as_ref()?.code.as_deref()
-}
-
-/// A fact as text.
-fn fact(outcome: &Outcome, name: &str) -> String {
-    outcome.facts.get(name).map(Value::to_string).unwrap_or_default()
 }

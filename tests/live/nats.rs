@@ -12,10 +12,11 @@ mod tls;
 
 use std::net::SocketAddr;
 
-use probity_probes::{Options, Outcome, Value};
+use probity_probes::{Options, Outcome};
 use serde_json::{Value as Json, json};
 
-use crate::support::probe::Asked;
+use crate::support::outcome::{code, fact};
+use crate::support::probe::{Asked, with};
 use crate::support::truth::{State, check};
 
 pub(crate) const STATES: &[&[State]] = &[
@@ -31,11 +32,7 @@ pub(crate) const STATES: &[&[State]] = &[
 
 /// A catalog entry with more keys; one of them may be another `url`.
 fn entry(addr: SocketAddr, keys: Json) -> Json {
-    let mut entry = json!({ "url": format!("nats://{addr}") });
-    if let (Some(entry), Json::Object(keys)) = (entry.as_object_mut(), keys) {
-        entry.extend(keys);
-    }
-    entry
+    with(json!({ "url": format!("nats://{addr}") }), keys)
 }
 
 /// A probe of a server, with more keys in its entry.
@@ -54,14 +51,4 @@ fn expect(state: &State, addr: SocketAddr, keys: Json) -> Outcome {
     let outcome = probe(addr, keys).run();
     check(state, &outcome);
     outcome
-}
-
-/// The server's own code in a failure.
-fn code(outcome: &Outcome) -> Option<&str> {
-    outcome.failure.as_ref()?.code.as_deref()
-}
-
-/// A fact as text.
-fn fact(outcome: &Outcome, name: &str) -> String {
-    outcome.facts.get(name).map(Value::to_string).unwrap_or_default()
 }

@@ -14,10 +14,11 @@ mod wanted;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use probity_probes::{Options, Outcome, Value};
+use probity_probes::{Options, Outcome};
 use serde_json::{Value as Json, json};
 
-use crate::support::probe::Asked;
+use crate::support::outcome::{code, fact};
+use crate::support::probe::{Asked, with};
 use crate::support::servers::postgres::{DATABASE, Postgres};
 use crate::support::servers::{PASSWORD, USER};
 use crate::support::truth::{State, check};
@@ -39,11 +40,7 @@ const SOON: Duration = Duration::from_secs(20);
 
 /// A catalog entry for a server in plain text, as its ordinary user, with more keys.
 fn entry(addr: SocketAddr, keys: Json) -> Json {
-    let mut entry = json!({ "url": format!("postgres://{USER}@{addr}/{DATABASE}"), "password": PASSWORD });
-    if let (Some(entry), Json::Object(keys)) = (entry.as_object_mut(), keys) {
-        entry.extend(keys);
-    }
-    entry
+    with(json!({ "url": format!("postgres://{USER}@{addr}/{DATABASE}"), "password": PASSWORD }), keys)
 }
 
 /// A probe of a server, with more keys in its entry.
@@ -62,14 +59,4 @@ fn expect(state: &State, server: &Postgres, keys: Json) -> Outcome {
     let outcome = probe(server, keys).run();
     check(state, &outcome);
     outcome
-}
-
-/// The server's own code in a failure.
-fn code(outcome: &Outcome) -> Option<&str> {
-    outcome.failure.as_ref()?.code.as_deref()
-}
-
-/// A fact as text.
-fn fact(outcome: &Outcome, name: &str) -> String {
-    outcome.facts.get(name).map(Value::to_string).unwrap_or_default()
 }

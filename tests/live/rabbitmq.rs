@@ -10,10 +10,11 @@ mod sessions;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use probity_probes::{Options, Outcome, Value};
+use probity_probes::{Options, Outcome};
 use serde_json::{Value as Json, json};
 
-use crate::support::probe::Asked;
+use crate::support::outcome::{code, fact};
+use crate::support::probe::{Asked, with};
 use crate::support::servers::rabbitmq::Rabbitmq;
 use crate::support::servers::{PASSWORD, USER};
 use crate::support::truth::{State, check};
@@ -26,11 +27,7 @@ const SOON: Duration = Duration::from_secs(30);
 
 /// A catalog entry for a broker, with more keys, or others.
 fn entry(addr: SocketAddr, keys: Json) -> Json {
-    let mut entry = json!({ "url": format!("amqp://{addr}"), "username": USER, "password": PASSWORD });
-    if let (Some(entry), Json::Object(keys)) = (entry.as_object_mut(), keys) {
-        entry.extend(keys);
-    }
-    entry
+    with(json!({ "url": format!("amqp://{addr}"), "username": USER, "password": PASSWORD }), keys)
 }
 
 /// A probe of a broker, with more keys in its entry.
@@ -61,14 +58,4 @@ fn managed(server: &Rabbitmq) -> Json {
 fn observed(outcome: &Outcome, code: &str) -> String {
     let found = outcome.findings.iter().find(|finding| finding.code == code);
     found.map(|finding| finding.observed.to_string()).unwrap_or_default()
-}
-
-/// The broker's own code in a failure.
-fn code(outcome: &Outcome) -> Option<&str> {
-    outcome.failure.as_ref()?.code.as_deref()
-}
-
-/// A fact as text.
-fn fact(outcome: &Outcome, name: &str) -> String {
-    outcome.facts.get(name).map(Value::to_string).unwrap_or_default()
 }

@@ -14,11 +14,12 @@ mod tls;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use probity_probes::{Options, Outcome, Value};
+use probity_probes::{Options, Outcome};
 use serde_json::{Value as Json, json};
 
 use crate::support::eventually;
-use crate::support::probe::Asked;
+use crate::support::outcome::{code, fact};
+use crate::support::probe::{Asked, with};
 use crate::support::servers::redis::Redis;
 use crate::support::truth::{State, check};
 
@@ -39,11 +40,7 @@ const SOON: Duration = Duration::from_secs(20);
 
 /// A catalog entry for a server without a password, with more keys.
 fn entry(addr: SocketAddr, keys: Json) -> Json {
-    let mut entry = json!({ "url": format!("redis://{addr}") });
-    if let (Some(entry), Json::Object(keys)) = (entry.as_object_mut(), keys) {
-        entry.extend(keys);
-    }
-    entry
+    with(json!({ "url": format!("redis://{addr}") }), keys)
 }
 
 /// A probe of a server, with more keys in its entry.
@@ -62,16 +59,6 @@ fn expect(state: &State, server: &Redis, keys: Json) -> Outcome {
     let outcome = probe(server, keys).run();
     check(state, &outcome);
     outcome
-}
-
-/// The server's own code in a failure.
-fn code(outcome: &Outcome) -> Option<&str> {
-    outcome.failure.as_ref()?.code.as_deref()
-}
-
-/// A fact as text.
-fn fact(outcome: &Outcome, name: &str) -> String {
-    outcome.facts.get(name).map(Value::to_string).unwrap_or_default()
 }
 
 /// Waits until `INFO` says this.

@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use probity_probes::{Depth, Options, Outcome, Value};
+use probity_probes::{Depth, Options, Outcome};
 use serde_json::{Value as Json, json};
 
-use crate::support::probe::Asked;
+use crate::support::probe::{Asked, with};
 use crate::support::servers::search::{Node, Product};
 use crate::support::truth::{State, check};
 
@@ -16,13 +16,6 @@ pub(super) const SOON: Duration = Duration::from_mins(1);
 /// A catalog entry for a server in plain text, with more keys.
 pub(super) fn entry(addr: SocketAddr, keys: Json) -> Json {
     with(json!({ "url": format!("http://{addr}") }), keys)
-}
-
-pub(super) fn with(mut entry: Json, keys: Json) -> Json {
-    if let (Some(entry), Json::Object(keys)) = (entry.as_object_mut(), keys) {
-        entry.extend(keys);
-    }
-    entry
 }
 
 /// A probe of a node, with more keys in its entry.
@@ -54,19 +47,4 @@ pub(super) fn expect<P: Product>(state: &State, node: &Node<P>, keys: Json) -> O
 pub(super) fn colour<P: Product>(node: &Node<P>) -> String {
     let health = node.get("/_cluster/health").expect("health is answered").json();
     health["status"].as_str().unwrap_or_default().to_owned()
-}
-
-/// The server's own code in a failure.
-pub(super) fn code(outcome: &Outcome) -> Option<&str> {
-    outcome.failure.as_ref()?.code.as_deref()
-}
-
-/// A fact as text.
-pub(super) fn fact(outcome: &Outcome, name: &str) -> String {
-    outcome.facts.get(name).map(Value::to_string).unwrap_or_default()
-}
-
-/// Whether a finding is there.
-pub(super) fn sees(finding: &str, outcome: &Outcome) -> bool {
-    outcome.findings.iter().any(|seen| seen.code == finding)
 }

@@ -111,3 +111,26 @@ fn a_running_agent_is_asked_by_health() {
     assert_eq!(nobody.code(), Some(1));
     assert!(!nobody.stderr.trim().is_empty(), "it says why");
 }
+
+#[test]
+fn a_check_beside_the_agent_leaves_the_agents_canary_alone() {
+    if !require("redis") {
+        return;
+    }
+    // What may not be written is in the log of refusals, with its name.
+    let server = servers::redis::Redis::builder().setting("user default on nopass +@all ~other:*").start();
+    let canaries = || {
+        let refused = server.command(&["ACL", "LOG"]);
+        let names = refused.split_whitespace().filter_map(|word| word.strip_prefix("probity:canary:{")?.split('}').next());
+        names.map(str::to_owned).collect::<std::collections::BTreeSet<_>>()
+    };
+    let catalog = redis("cache", &server, "depth = \"roundtrip\"");
+    let check = || {
+        assert_eq!(agent::check(&catalog, &[]).code(), Some(0), "an optional dependency");
+        canaries()
+    };
+    let first = check();
+    assert_eq!((first.len(), &check()), (1, &first), "every check has the same");
+    let _agent = Agent::start(&catalog);
+    eventually(PATIENCE, "the agent has another", || (canaries().len() == 2).then_some(()));
+}

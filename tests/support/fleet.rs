@@ -96,6 +96,7 @@ const STARTERS: &[(&str, Weight, Starter)] = &[
     ("mqtt", Light, sensors),
     ("mysql", Light, shop),
     ("nats", Light, events),
+    ("neo4j", Heavy, relations),
     ("opensearch", Heavy, log_search),
     ("postgres", Light, orders),
     ("rabbitmq", Light, mails),
@@ -198,6 +199,14 @@ fn events(manner: &Manner) -> Member {
         server.monitor()
     );
     Member { backend: "nats", entry, pid: server.process().pid(), _server: Box::new(server) }
+}
+
+fn relations(manner: &Manner) -> Member {
+    let server = servers::neo4j::Neo4j::builder().tls(&Ca::shared().issue(&Leaf::server()), "OPTIONAL", "NONE").start();
+    let Manner { password, tls } = manner;
+    let (scheme, user, address) = (manner.pick("bolt", "bolt+s"), servers::neo4j::ADMIN, server.addr());
+    let entry = format!("[dependencies.relations]\nbackend = \"neo4j\"\nurl = \"{scheme}://{user}@{address}\"\n{password}{tls}");
+    Member { backend: "neo4j", entry, pid: server.process().pid(), _server: Box::new(server) }
 }
 
 fn orders(manner: &Manner) -> Member {

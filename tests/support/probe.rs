@@ -103,3 +103,11 @@ impl Drop for Asked {
         }
     }
 }
+
+/// A catalog entry with more keys, or others.
+pub(crate) fn with(mut entry: Value, keys: Value) -> Value {
+    if let (Some(entry), Value::Object(keys)) = (entry.as_object_mut(), keys) {
+        entry.extend(keys);
+    }
+    entry
+}

@@ -7,10 +7,11 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
+use base64::prelude::{BASE64_STANDARD, Engine};
 use http::{HeaderName, Method, StatusCode};
 use schemars::JsonSchema;
 use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::json;
 use url::form_urlencoded::byte_serialize;
 
 use crate::{
@@ -189,21 +190,55 @@ url = "http://localhost:8500"
     }
 
     async fn roundtrip(&self, session: &mut ConsulSession, run: &mut Run) -> Result<(), Failure> {
-        let (canary, nonce) = (format!("/v1/kv/probity/canary/{}", run.canary()), run.nonce());
-        let path = self.path(&canary);
-        let written = session.api.send(Method::PUT, &path, Bytes::from(nonce.clone()), run).await?;
-        accepted(written)?;
-        let read = self.answer(session, &self.path(&format!("{canary}?raw&consistent")), run).await?;
-        let got = (read.status == StatusCode::OK).then(|| read.text());
-        if got.as_ref() != Some(&nonce) {
-            run.finding(Finding::unhealthy("roundtrip_lost", if got.is_some() { "another value" } else { "nothing" }));
+        let (key, nonce) = (format!("probity/canary/{}", run.canary()), run.nonce());
+        let steps = json!([
+            { "KV": { "Verb": "set", "Key": key, "Value": BASE64_STANDARD.encode(&nonce) } },
+            { "KV": { "Verb": "get", "Key": key } },
+            { "KV": { "Verb": "delete", "Key": key } },
+        ]);
+        let path = self.path("/v1/txn");
+        let reply = session.api.try_send(Method::PUT, &path, steps.to_string().into(), run).await?;
+        let reply = self.unless_silent(reply, session, run).await?;
+        let done: Transaction =
+            if reply.status == StatusCode::CONFLICT { reply.document()? } else { accepted(reply)?.document()? };
+        if let Some(error) = done.errors.into_iter().flatten().next() {
+            return Err(refused(StatusCode::CONFLICT, &error.what));
         }
-        accepted(session.api.send(Method::DELETE, &path, Bytes::new(), run).await?).map(drop)
+        let read = done.results.into_iter().flatten().find_map(|result| result.kv.value);
+        run.compare(&BASE64_STANDARD.encode(&nonce), read.as_deref());
+        Ok(())
     }
 
     async fn close(&self, session: ConsulSession) {
         session.api.close().await;
     }
+}
+
+/// What became of a transaction: its results, or what was wrong with it.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Transaction {
+    results: Option<Vec<StepResult>>,
+    errors: Option<Vec<StepError>>,
+}
+
+#[derive(Deserialize)]
+struct StepResult {
+    #[serde(rename = "KV")]
+    kv: StepValue,
+}
+
+/// Without a value where the step wrote one.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct StepValue {
+    value: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct StepError {
+    what: String,
 }
 
 /// What an agent says of itself; there is more in it that nobody should see.
@@ -293,7 +328,12 @@ impl Consul {
 
     /// The answer to a question that takes a leader. Silence means that there may be none any more.
     async fn answer(&self, session: &mut ConsulSession, path: &str, run: &mut Run) -> Result<Reply, Failure> {
-        if let Some(reply) = session.api.try_get(path, run).await? {
+        let reply = session.api.try_get(path, run).await?;
+        self.unless_silent(reply, session, run).await
+    }
+
+    async fn unless_silent(&self, reply: Option<Reply>, session: &mut ConsulSession, run: &mut Run) -> Result<Reply, Failure> {
+        if let Some(reply) = reply {
             return Ok(reply);
         }
         match self.leader(session, run).await? {
@@ -435,12 +475,15 @@ fn accepted(reply: Reply) -> Result<Reply, Failure> {
     if reply.status.is_success() || is_verdict {
         return Ok(reply);
     }
-    let words = reply.text();
+    Err(refused(reply.status, &reply.text()))
+}
+
+fn refused(status: StatusCode, words: &str) -> Failure {
     let words = words.trim().trim_start_matches("rpc error making call: ").trim_start_matches("rpc error getting client: ");
     // Behind these words it names tokens, nodes and services.
     let public = words.lines().next().unwrap_or_default().split(" with ").next().unwrap_or_default();
     let public = public.split(" lacks ").next().unwrap_or_default();
-    Err(Failure::server(format!("{} {public}", reply.status.as_u16()).trim_end(), words))
+    Failure::server(format!("{} {public}", status.as_u16()).trim_end(), words)
 }
 
 #[rustfmt::skip] // one row, one line: it is a table
@@ -453,7 +496,7 @@ static MANUAL: Manual = Manual {
         LevelRow { level: "handshake", question: "`/v1/status/leader`; with a leader `/v1/acl/token/self`", privilege: "–; a token that the server knows" },
         LevelRow { level: "query", question: "`/v1/status/leader`, which must name one; with a token `/v1/acl/token/self`; with `query` the key", privilege: "the same; `key:read` for `query`" },
         LevelRow { level: "deep", question: "autopilot, peers, critical checks, the agent itself, `services`", privilege: "`operator:read`, `node:read`, `service:read`, `agent:read`" },
-        LevelRow { level: "roundtrip", question: "`probity/canary/…` put, read consistently, deleted", privilege: "`key:write` on `probity/canary/`" },
+        LevelRow { level: "roundtrip", question: "`probity/canary/…` set, read and deleted in one transaction", privilege: "`key:write` on `probity/canary/`" },
     ],
     facts: &[
         FactRow { name: "version", metric: false, meaning: "Version of the agent." },
@@ -490,6 +533,7 @@ static MANUAL: Manual = Manual {
         CodeRow { code: "400 Client sent an HTTP request to an HTTPS server*", kind: FailureKind::Tls, message: "the port expects TLS", remedy: "Write `https://` in the URL." },
         CodeRow { code: "400*", kind: FailureKind::Config, message: "the agent does not understand the request", remedy: "" },
         CodeRow { code: "404*", kind: FailureKind::Config, message: "the peer has no such page: it may not be Consul", remedy: "" },
+        CodeRow { code: "409 Permission denied*", kind: FailureKind::Permission, message: "the token may not write the canary", remedy: "Grant `key:write` on `probity/canary/`." },
         CodeRow { code: "429*", kind: FailureKind::Overload, message: "the agent limits requests, and the limit is reached", remedy: "" },
         CodeRow { code: "502*", kind: FailureKind::NotReady, message: "what stands before the agent cannot reach it", remedy: "" },
         CodeRow { code: "503*", kind: FailureKind::NotReady, message: "the agent is not ready", remedy: "" },

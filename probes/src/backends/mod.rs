@@ -20,6 +20,8 @@ pub mod mqtt;
 pub mod mysql;
 #[cfg(feature = "nats")]
 pub mod nats;
+#[cfg(feature = "neo4j")]
+pub mod neo4j;
 #[cfg(feature = "opensearch")]
 pub mod opensearch;
 #[cfg(feature = "postgres")]
@@ -50,6 +52,7 @@ pub(crate) const TABLE: &[Registration] = &[
     row!("mqtt", mqtt::Mqtt),
     row!("mysql", mysql::Mysql),
     row!("nats", nats::Nats),
+    row!("neo4j", neo4j::Neo4j),
     row!("opensearch", opensearch::Opensearch),
     row!("postgres", postgres::Postgres),
     row!("rabbitmq", rabbitmq::Rabbitmq),

@@ -359,7 +359,7 @@ fn parameter(url: &Address, name: &str) -> Option<String> {
 
 /// In milliseconds, so that the server gives up first and says why.
 fn server_limit(run: &Run) -> i64 {
-    i64::try_from(run.server_limit().min(run.remaining()).as_millis()).unwrap_or(i64::MAX).max(1)
+    i64::try_from(run.server_limit_now().as_millis()).unwrap_or(i64::MAX)
 }
 
 /// The library at the other end of the link.

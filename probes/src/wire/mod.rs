@@ -4,6 +4,8 @@
 pub(crate) mod amqp;
 #[cfg(feature = "wire-http")]
 pub mod api;
+#[cfg(feature = "neo4j")]
+pub(crate) mod bolt;
 pub mod dial;
 #[cfg(feature = "wire-http")]
 pub mod http;
@@ -17,6 +19,8 @@ pub(crate) mod mqtt;
 pub(crate) mod mysql;
 #[cfg(feature = "nats")]
 pub(crate) mod nats;
+#[cfg(feature = "neo4j")]
+pub(crate) mod packstream;
 #[cfg(any(feature = "mongodb", feature = "mysql"))]
 pub(crate) mod private;
 #[cfg(feature = "rabbitmq")]

@@ -29,6 +29,8 @@ pub enum Protocol {
     MongoDb,
     /// MQTT.
     Mqtt,
+    /// Neo4j's Bolt.
+    Bolt,
     /// SMTP or FTP: both greet with 220.
     Mail,
     /// One that is known by name only.
@@ -50,6 +52,7 @@ impl fmt::Display for Protocol {
             Self::Memcached => "Memcached",
             Self::MongoDb => "MongoDB",
             Self::Mqtt => "MQTT",
+            Self::Bolt => "Bolt",
             Self::Mail => "SMTP or FTP",
             Self::Other(name) => name,
         })
@@ -114,6 +117,8 @@ impl Protocol {
             Self::Memcached => first_of(b"VSECN"),
             // CONNACK, or DISCONNECT in its place
             Self::Mqtt => first_of(&[0x20, 0xe0]),
+            // the version that was chosen, or a manifest: it cannot be told from a length, and so names no protocol
+            Self::Bolt => bytes.iter().take(2).all(|byte| *byte == 0),
             // a method frame, or the header of another version
             Self::Amqp => first_of(&[1, b'A']),
             _ => true,
@@ -172,5 +177,8 @@ mod tests {
         assert!(Protocol::Postgres.foreign(b"R").is_none());
         assert!(Protocol::Redis.foreign(b"hello").is_some());
         assert!(Protocol::Redis.foreign(b"").is_none());
+        assert_eq!(Protocol::Bolt.foreign(b"HTTP/1.1 200 OK\r\n"), Some(Protocol::Http));
+        assert!(Protocol::Bolt.foreign(b"\0\x01").is_some());
+        assert!(Protocol::Bolt.foreign(b"\0\0\x08\x05").is_none());
     }
 }

@@ -30,7 +30,7 @@ pub(crate) enum Meeting {
 use Meeting::{Closed as C, Named as N, Same as O, Silent as S};
 
 /// Whose port it is, and what the protocol is called.
-pub(crate) const PEERS: [(&str, &str); 14] = [
+pub(crate) const PEERS: [(&str, &str); 15] = [
     ("clickhouse", "HTTP"),
     ("clickhouse, native port", "native protocol"),
     ("consul", "HTTP"),
@@ -41,6 +41,8 @@ pub(crate) const PEERS: [(&str, &str); 14] = [
     ("mqtt", "MQTT"),
     ("mysql", "MySQL"),
     ("nats", "NATS"),
+    // To who speaks HTTP it answers so.
+    ("neo4j", "HTTP"),
     ("opensearch", "HTTP"),
     ("postgres", "PostgreSQL"),
     ("rabbitmq", "AMQP"),
@@ -51,19 +53,20 @@ pub(crate) const PEERS: [(&str, &str); 14] = [
 ///
 /// MySQL and NATS greet, so that a probe of theirs says nothing before it has heard something.
 pub(crate) const MEETINGS: [[Meeting; PEERS.len()]; BACKENDS.len()] = [
-    [O, N, N, N, N, C, C, C, N, N, N, C, N, C],
-    [O, O, O, O, O, C, C, C, N, N, O, C, N, C],
-    [N, O, N, O, O, C, C, C, N, N, O, C, N, C],
-    [O, O, O, O, O, C, C, C, N, N, O, C, N, C],
-    [S, N, N, N, N, O, S, C, N, N, N, C, N, N],
-    [S, N, S, S, N, S, O, C, N, N, S, C, N, S],
-    [S, N, N, N, N, N, C, O, N, N, N, C, N, S],
-    [S, S, S, S, S, S, S, S, O, N, S, S, S, S],
-    [S, S, S, S, S, S, S, S, N, O, S, S, S, S],
-    [N, O, N, O, O, C, C, C, N, N, O, C, N, C],
-    [S, S, S, S, N, S, C, C, N, N, N, O, N, S],
-    [S, N, S, S, N, S, S, C, N, N, S, C, O, S],
-    [S, N, N, N, N, N, C, C, N, N, N, C, N, O],
+    [O, N, N, N, N, C, C, C, N, N, N, N, C, N, C],
+    [O, O, O, O, O, C, C, C, N, N, N, O, C, N, C],
+    [N, O, N, O, O, C, C, C, N, N, N, O, C, N, C],
+    [O, O, O, O, O, C, C, C, N, N, O, O, C, N, C],
+    [S, N, N, N, N, O, S, C, N, N, C, N, C, N, N],
+    [S, N, S, S, N, S, O, C, N, N, C, S, C, N, S],
+    [S, N, N, N, N, N, C, O, N, N, C, N, C, N, S],
+    [S, S, S, S, S, S, S, S, O, N, S, S, S, S, S],
+    [S, S, S, S, S, S, S, S, N, O, S, S, S, S, S],
+    [S, N, S, S, N, S, C, C, N, N, O, S, C, N, S],
+    [N, O, N, O, O, C, C, C, N, N, N, O, C, N, C],
+    [S, S, S, S, N, S, C, C, N, N, C, N, O, N, S],
+    [S, N, S, S, N, S, S, C, N, N, C, S, C, O, S],
+    [S, N, N, N, N, N, C, C, N, N, C, N, C, N, O],
 ];
 
 fn address(peer: &str) -> SocketAddr {
@@ -78,6 +81,7 @@ fn address(peer: &str) -> SocketAddr {
         "mqtt" => servers::mosquitto::shared().addr(),
         "mysql" => servers::mysql::shared().addr(),
         "nats" => servers::nats::shared().addr(),
+        "neo4j" => servers::neo4j::shared().addr(),
         "opensearch" => servers::search::Opensearch::shared().addr(),
         "postgres" => servers::postgres::shared().addr(),
         "rabbitmq" => servers::rabbitmq::shared().addr(),
@@ -91,6 +95,7 @@ fn mistake(kind: &str, (peer, name): (&str, &str), meeting: Meeting) -> Option<S
     let proxy = FaultProxy::start(address(peer));
     let scheme = match kind {
         "clickhouse" | "consul" | "elasticsearch" | "opensearch" => "http",
+        "neo4j" => "bolt",
         "rabbitmq" => "amqp",
         own => own,
     };

@@ -6,6 +6,7 @@ use probity_probes::{FailureKind, Outcome, Phase};
 use serde_json::{Value as Json, json};
 
 use super::{SOON, code, probe};
+use crate::support::outcome::found;
 use crate::support::servers::clickhouse::{CONFINED, Clickhouse, READER};
 use crate::support::truth::{Expected, State, check, states};
 use crate::support::{eventually, require};
@@ -37,10 +38,6 @@ fn expect(state: &State, server: &Clickhouse, query: &str, expected: &Json) -> O
     let outcome = probe(server, json!({ "query": query, "expect": expected })).run();
     check(state, &outcome);
     outcome
-}
-
-fn found(outcome: &Outcome) -> String {
-    outcome.findings.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 #[test]

@@ -4,9 +4,10 @@ use probity_probes::{FailureKind, Options};
 use serde_json::{Value as Json, json};
 
 use super::{KIND, Server};
-use crate::live::search::{SOON, code, entry, fact, with};
+use crate::live::search::{SOON, entry};
 use crate::support::eventually;
-use crate::support::probe::Asked;
+use crate::support::outcome::{code, fact};
+use crate::support::probe::{Asked, with};
 use crate::support::require;
 use crate::support::servers::nginx::{self, Nginx};
 use crate::support::servers::search::{Elasticsearch, Node, Opensearch, Product};

@@ -6,9 +6,9 @@ use probity_probes::FailureKind;
 use serde_json::{Value as Json, json};
 
 use super::{KIND, Server};
-use crate::live::search::{code, with};
 use crate::live::tls::{Secured, certificate_tests};
-use crate::support::probe::Asked;
+use crate::support::outcome::code;
+use crate::support::probe::{Asked, with};
 use crate::support::require;
 use crate::support::servers::search::Product;
 use crate::support::tls::Ca;

@@ -1,9 +1,10 @@
 //! Own questions: what a JSON body must say where a pointer leads.
 
-use probity_probes::{FailureKind, Outcome};
+use probity_probes::FailureKind;
 use serde_json::{Value as Json, json};
 
 use super::{code, entry, expect};
+use crate::support::outcome::found;
 use crate::support::require;
 use crate::support::servers::nginx::Nginx;
 use crate::support::truth::{Expected, states};
@@ -19,10 +20,6 @@ states! { "http":
 
 const BODY: &str =
     r#"{"state":"open","depth":3,"share":2.50,"ok":true,"none":null,"a/b":1,"items":[{"id":7},{"id":8}],"empty":[]}"#;
-
-fn found(outcome: &Outcome) -> String {
-    outcome.findings.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-}
 
 #[test]
 fn an_answer_is_held_against_what_is_expected() {

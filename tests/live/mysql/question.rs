@@ -6,6 +6,7 @@ use probity_probes::{FailureKind, Outcome, Phase};
 use serde_json::{Value as Json, json};
 
 use super::{SOON, code, entry};
+use crate::support::outcome::found;
 use crate::support::probe::Asked;
 use crate::support::servers::USER;
 use crate::support::servers::mysql::{DATABASE, Mysql};
@@ -50,10 +51,6 @@ fn expect(state: &State, server: &Mysql, query: &str, expected: &Json) -> Outcom
     let outcome = asking(server, query, expected).run();
     check(state, &outcome);
     outcome
-}
-
-fn found(outcome: &Outcome) -> String {
-    outcome.findings.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 #[test]

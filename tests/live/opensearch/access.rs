@@ -4,7 +4,8 @@ use probity_probes::FailureKind;
 use serde_json::json;
 
 use super::{KIND, Server};
-use crate::live::search::{code, entry, expect, fact};
+use crate::live::search::{entry, expect};
+use crate::support::outcome::{code, fact};
 use crate::support::probe::Asked;
 use crate::support::require;
 use crate::support::servers::nginx;

@@ -4,8 +4,9 @@ use probity_probes::{FailureKind, Status};
 use serde_json::{Value as Json, json};
 
 use super::KIND;
-use crate::live::search::{SOON, code, fact, with};
-use crate::support::probe::Asked;
+use crate::live::search::SOON;
+use crate::support::outcome::{code, fact};
+use crate::support::probe::{Asked, with};
 use crate::support::servers::search::Secure;
 use crate::support::tls::{Ca, Leaf};
 use crate::support::truth::{Expected, check, states};

@@ -6,6 +6,7 @@ use probity_probes::{FailureKind, Outcome, Phase};
 use serde_json::{Value as Json, json};
 
 use super::{SOON, code, entry, fact, probe};
+use crate::support::outcome::found;
 use crate::support::probe::Asked;
 use crate::support::servers::USER;
 use crate::support::servers::postgres::{self, Postgres};
@@ -52,10 +53,6 @@ fn expect(state: &State, server: &Postgres, query: &str, expected: &Json) -> Out
     let outcome = asking(server, query, expected).run();
     check(state, &outcome);
     outcome
-}
-
-fn found(outcome: &Outcome) -> String {
-    outcome.findings.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 #[test]

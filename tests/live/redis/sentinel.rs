@@ -6,7 +6,7 @@ use probity_probes::{FailureKind, Options, Outcome, SessionKind};
 use serde_json::{Value as Json, json};
 
 use super::{SOON, code, fact};
-use crate::support::probe::Asked;
+use crate::support::probe::{Asked, with};
 use crate::support::servers::redis::sentinel::{MASTER, sentinels};
 use crate::support::servers::redis::{self, Redis};
 use crate::support::servers::{PASSWORD, USER};
@@ -30,11 +30,7 @@ states! { "redis":
 
 fn entry(sentinels: &[Redis], keys: Json) -> Json {
     let hosts: Vec<_> = sentinels.iter().map(|sentinel| sentinel.addr().to_string()).collect();
-    let mut entry = json!({ "url": format!("redis+sentinel://{}/{MASTER}/2", hosts.join(",")) });
-    if let (Some(entry), Json::Object(keys)) = (entry.as_object_mut(), keys) {
-        entry.extend(keys);
-    }
-    entry
+    with(json!({ "url": format!("redis+sentinel://{}/{MASTER}/2", hosts.join(",")) }), keys)
 }
 
 fn probe(sentinels: &[Redis]) -> Asked {

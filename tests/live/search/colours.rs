@@ -4,8 +4,9 @@ use probity_probes::{Outcome, Status};
 use serde_json::json;
 
 use super::{KIND, Server};
-use crate::live::search::{code, expect, fact, sees};
+use crate::live::search::expect;
 use crate::support::agent::Agent;
+use crate::support::outcome::{code, fact, sees};
 use crate::support::servers::search::{ELSEWHERE, Node};
 use crate::support::truth::{Expected, states};
 use crate::support::{PATIENCE, eventually, require};

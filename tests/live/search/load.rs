@@ -7,7 +7,8 @@ use probity_probes::FailureKind;
 use serde_json::{Value as Json, json};
 
 use super::{KIND, Server};
-use crate::live::search::{SOON, code, colour, expect, fact, looking, sees, tripping};
+use crate::live::search::{SOON, colour, expect, looking, tripping};
+use crate::support::outcome::{code, fact, sees};
 use crate::support::servers::search::Node;
 use crate::support::truth::{Expected, check, states};
 use crate::support::{eventually, require};

@@ -7,7 +7,8 @@ use probity_probes::{FailureKind, Status};
 use serde_json::json;
 
 use super::{KIND, Server};
-use crate::live::search::{SOON, code, colour, expect, fact, looking, probe, sees};
+use crate::live::search::{SOON, colour, expect, looking, probe};
+use crate::support::outcome::{code, fact, sees};
 use crate::support::probe::Asked;
 use crate::support::servers::search::{Cluster, Node, Product as _};
 use crate::support::truth::{Expected, check, states};

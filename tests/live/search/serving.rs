@@ -4,7 +4,8 @@ use probity_probes::{FailureKind, Outcome, Phase, SessionKind};
 use serde_json::json;
 
 use super::{KIND, Server};
-use crate::live::search::{code, expect, fact, probe, tripping};
+use crate::live::search::{expect, probe, tripping};
+use crate::support::outcome::{code, fact};
 use crate::support::require;
 use crate::support::servers::search::{Node, Product};
 use crate::support::truth::{Expected, check, states};

@@ -11,6 +11,7 @@ pub(crate) mod mongodb;
 pub(crate) mod mosquitto;
 pub(crate) mod mysql;
 pub(crate) mod nats;
+pub(crate) mod neo4j;
 pub(crate) mod nginx;
 pub(crate) mod postgres;
 pub(crate) mod rabbitmq;
@@ -42,7 +43,8 @@ const KNOWN: &[(&str, &[&str], &str)] = &[
 ];
 
 /// What Debian does not have, or, as `newest-…`, has only of an older version.
-const FARM: &[&str] = &["consul", "elasticsearch", "ferretdb", "mongodb", "newest-nats", "opensearch", "opensearch-secure"];
+const FARM: &[&str] =
+    &["consul", "elasticsearch", "ferretdb", "mongodb", "neo4j", "newest-nats", "opensearch", "opensearch-secure"];
 
 /// Why the servers of a backend cannot be started here; `None` when they can.
 #[track_caller]
