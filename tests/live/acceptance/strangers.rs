@@ -54,7 +54,7 @@ pub(crate) const PEERS: [(&str, &str); 15] = [
 /// MySQL and NATS greet, so that a probe of theirs says nothing before it has heard something.
 pub(crate) const MEETINGS: [[Meeting; PEERS.len()]; BACKENDS.len()] = [
     [O, N, N, N, N, C, C, C, N, N, N, N, C, N, C],
-    [O, O, O, O, O, C, C, C, N, N, N, O, C, N, C],
+    [O, O, O, O, N, C, C, C, N, N, N, O, C, N, C],
     [N, O, N, O, O, C, C, C, N, N, N, O, C, N, C],
     [O, O, O, O, O, C, C, C, N, N, O, O, C, N, C],
     [S, N, N, N, N, O, S, C, N, N, C, N, C, N, N],
