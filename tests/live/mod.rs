@@ -18,6 +18,7 @@ mod nats;
 mod neo4j;
 mod opensearch;
 mod postgres;
+mod proxied;
 mod rabbitmq;
 mod redis;
 mod search;
@@ -73,6 +74,7 @@ pub(crate) fn states() -> Vec<State> {
     .flatten()
     .copied()
     .chain(faults::states())
+    .chain(proxied::states())
     .chain(sessions::states())
     .chain(hosts::states())
     .chain(sockets::states())

@@ -57,7 +57,7 @@ pub(crate) const PEERS: [(&str, &str); 17] = [
 pub(crate) const MEETINGS: [[Meeting; PEERS.len()]; BACKENDS.len()] = [
     [O, S, N, S, S, N, S, S, C, C, N, N, C, N, C, N, S],
     [N, O, N, N, N, N, C, C, C, C, N, N, N, N, C, N, C],
-    [N, O, O, O, O, O, C, C, C, C, N, N, N, O, C, N, C],
+    [N, O, O, O, O, N, C, C, C, C, N, N, N, O, C, N, C],
     [N, N, O, N, O, O, C, C, C, C, N, N, N, O, C, N, C],
     [N, O, O, O, O, O, C, C, C, C, N, N, O, O, C, N, C],
     [S, S, S, S, S, N, O, S, C, C, N, N, C, N, N, N, S],
