@@ -13,7 +13,8 @@ if [ -z "$found" ] || [ "$(printf '%s\n%s\n' "$wanted" "$found" | sort -V | head
 fi
 
 # command:package, where the command is looked for in the usual folders of servers, too
-build="cc:gcc make:make"
+# librdkafka, for Kafka, is built from its source, and with OpenSSL.
+build="cc:gcc c++:g++ make:make pkg-config:pkg-config /usr/include/openssl/ssl.h:libssl-dev"
 servers="clickhouse-server:clickhouse-server nginx:nginx-light memcached:memcached mosquitto:mosquitto mariadbd:mariadb-server \
     nats-server:nats-server postgres:postgresql-15 rabbitmqctl:rabbitmq-server redis-server:redis-server"
 # What the servers are made with that Debian does not have; Go is needed as well, newer than Debian's.
@@ -21,8 +22,9 @@ farm="mvn:maven javac:openjdk-17-jdk-headless python3:python3-venv"
 case "${1:-build}" in
     build) needs="$build" ;;
     demo) needs="$build $servers" ;;
+    servers) needs="$build $farm" ;;
     test) needs="$build $servers pgbouncer:pgbouncer zkServer.sh:zookeeper promtool:prometheus" ;;
-    *) echo "usage: tests/setup.sh build|demo|test" >&2; exit 2 ;;
+    *) echo "usage: tests/setup.sh build|demo|servers|test" >&2; exit 2 ;;
 esac
 
 PATH="$PATH:/usr/sbin:/sbin:/usr/lib/postgresql/15/bin:/usr/share/zookeeper/bin"

@@ -1,12 +1,15 @@
 //! Real servers, well and sick: started here, on free ports, in private folders.
 
 pub(crate) mod acceptance;
+mod cassandra;
 mod clickhouse;
 mod consul;
 mod elasticsearch;
 mod faults;
+mod given;
 mod hosts;
 mod http;
+mod kafka;
 mod memcached;
 mod mongodb;
 mod mqtt;
@@ -16,6 +19,7 @@ mod neo4j;
 mod opensearch;
 mod oracle;
 mod postgres;
+mod proxied;
 mod rabbitmq;
 mod redis;
 mod search;
@@ -27,11 +31,13 @@ pub(crate) mod truth;
 use crate::support::truth::State;
 
 /// Every backend, in the order of the alphabet.
-pub(crate) const BACKENDS: [&str; 15] = [
+pub(crate) const BACKENDS: [&str; 17] = [
+    "cassandra",
     "clickhouse",
     "consul",
     "elasticsearch",
     "http",
+    "kafka",
     "memcached",
     "mongodb",
     "mqtt",
@@ -48,10 +54,12 @@ pub(crate) const BACKENDS: [&str; 15] = [
 /// Every state that is made and decided here: the rows of the truth table.
 pub(crate) fn states() -> Vec<State> {
     [
+        cassandra::STATES,
         clickhouse::STATES,
         consul::STATES,
         elasticsearch::STATES,
         http::STATES,
+        kafka::STATES,
         memcached::STATES,
         mongodb::STATES,
         mqtt::STATES,
@@ -69,6 +77,7 @@ pub(crate) fn states() -> Vec<State> {
     .flatten()
     .copied()
     .chain(faults::states())
+    .chain(proxied::states())
     .chain(sessions::states())
     .chain(hosts::states())
     .chain(sockets::states())

@@ -2,6 +2,8 @@
 
 use crate::registry::Registration;
 
+#[cfg(feature = "cassandra")]
+pub mod cassandra;
 #[cfg(feature = "clickhouse")]
 pub mod clickhouse;
 #[cfg(feature = "consul")]
@@ -10,6 +12,8 @@ pub mod consul;
 pub mod elasticsearch;
 #[cfg(feature = "http")]
 pub mod http;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 #[cfg(feature = "memcached")]
 pub mod memcached;
 #[cfg(feature = "mongodb")]
@@ -45,10 +49,12 @@ macro_rules! row {
 }
 
 pub(crate) const TABLE: &[Registration] = &[
+    row!("cassandra", cassandra::Cassandra),
     row!("clickhouse", clickhouse::Clickhouse),
     row!("consul", consul::Consul),
     row!("elasticsearch", elasticsearch::Elasticsearch),
     row!("http", http::Http),
+    row!("kafka", kafka::Kafka),
     row!("memcached", memcached::Memcached),
     row!("mongodb", mongodb::MongoDb),
     row!("mqtt", mqtt::Mqtt),

@@ -6,9 +6,13 @@ pub(crate) mod amqp;
 pub mod api;
 #[cfg(feature = "neo4j")]
 pub(crate) mod bolt;
+#[cfg(feature = "cassandra")]
+pub(crate) mod cql;
 pub mod dial;
 #[cfg(feature = "wire-http")]
 pub mod http;
+#[cfg(feature = "kafka")]
+pub(crate) mod kafka;
 #[cfg(feature = "memcached")]
 pub(crate) mod memcached;
 #[cfg(feature = "mongodb")]

@@ -4,8 +4,10 @@
 //! value is dropped, and with the test process at the latest. Those from `shared()` are for many tests at once:
 //! nobody may make them sick.
 
+pub(crate) mod cassandra;
 pub(crate) mod clickhouse;
 pub(crate) mod consul;
+pub(crate) mod kafka;
 pub(crate) mod memcached;
 pub(crate) mod mongodb;
 pub(crate) mod mosquitto;
@@ -44,15 +46,27 @@ const KNOWN: &[(&str, &[&str], &str)] = &[
     ("zookeeper", &["java", "zkServer.sh"], "zookeeper"),
 ];
 
-/// What Debian does not have.
-const FARM: &[&str] =
-    &["consul", "elasticsearch", "ferretdb", "mongodb", "neo4j", "opensearch", "opensearch-secure", "oracle-clients"];
+/// What Debian does not have, or, as `newest-…`, has only of an older version.
+const FARM: &[&str] = &[
+    "cassandra",
+    "consul",
+    "elasticsearch",
+    "ferretdb",
+    "kafka",
+    "mongodb",
+    "neo4j",
+    "newest-nats",
+    "opensearch",
+    "opensearch-secure",
+    "oracle-clients",
+];
 
 /// Why the servers of a backend cannot be started here; `None` when they can.
 #[track_caller]
 pub(crate) fn missing(backend: &str) -> Option<String> {
     if FARM.contains(&backend) {
-        return farm(backend).is_none().then(|| format!("{backend} was not fetched (make servers)"));
+        let part = backend.strip_prefix("newest-").unwrap_or(backend);
+        return farm(part).is_none().then(|| format!("{backend} was not fetched (make servers)"));
     }
     let known = KNOWN.iter().find(|(name, ..)| *name == backend);
     let Some((_, programs, package)) = known else {
