@@ -7,6 +7,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use oracledb::Connection;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
@@ -171,9 +172,10 @@ degraded = { sessions = 0.85 }
 
     async fn open(&self, run: &mut Run) -> Result<OracleSession, Failure> {
         let password = self.credentials.password.as_ref().map(|secret| run.secret(secret)).transpose()?;
-        let (user, password) = (self.credentials.user.as_deref().unwrap_or_default(), password.unwrap_or_default());
+        let user = self.credentials.user.as_deref().unwrap_or(NOBODY);
+        let password = password.as_deref().map_or(NOBODY, String::as_str);
         let mut stream = run.dial(&self.target).await?;
-        let driver = run.phase(Phase::Auth, Driver::start(user, &password, &self.threads)).await?;
+        let driver = run.phase(Phase::Auth, Driver::start(user, password, &self.threads)).await?;
         let mut elsewhere = None;
         let mut words = connect_data(run.endpoint(&self.target), self.target.tls.is_some(), &self.wanted);
         for _ in 0..MOST_TURNS {
@@ -186,8 +188,8 @@ degraded = { sessions = 0.85 }
                 }
                 Answer::Accepted(accept) => {
                     let driver = run.phase(Phase::Auth, driver.log_in(stream, accept)).await?;
-                    run.fact_if("version", driver.peek(|known| known.version()).map(|version| version.to_string()));
-                    let warning = driver.peek(|known| known.last_warning()).flatten();
+                    run.fact_if("version", driver.peek(Connection::version).map(|version| version.to_string()));
+                    let warning = driver.peek(Connection::last_warning).flatten();
                     return Ok(OracleSession { driver, warning });
                 }
                 Answer::Anew => stream = run.renegotiate(stream, target).await?,
@@ -239,6 +241,9 @@ degraded = { sessions = 0.85 }
         session.driver.end().await;
     }
 }
+
+/// With what the driver knocks where nobody is to log in: it does not without.
+const NOBODY: &str = "nobody";
 
 /// To how many listeners we let ourselves be sent, or how often TLS begins anew.
 const MOST_TURNS: usize = 4;

@@ -68,7 +68,7 @@ pub(crate) const MEETINGS: [[Meeting; PEERS.len()]; BACKENDS.len()] = [
     [S, S, S, S, S, S, S, S, S, S, N, O, S, S, S, S, S],
     [N, S, N, S, S, N, C, S, C, C, N, N, O, S, C, N, S],
     [N, N, O, N, O, O, C, C, C, C, N, N, N, O, C, N, C],
-    [S, S, S, S, S, S, S, S, S, S, S, S, S, S, S, S, S],
+    [N, S, S, S, S, N, S, S, S, C, N, N, C, N, C, N, S],
     [N, S, S, S, S, N, S, S, C, C, N, N, C, N, O, N, S],
     [C, S, N, S, S, N, C, S, S, C, N, N, C, S, C, O, S],
     [N, S, N, N, N, N, C, N, C, C, N, N, C, N, C, N, O],

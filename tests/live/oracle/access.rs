@@ -46,8 +46,10 @@ fn a_service_and_an_instance_are_found() {
 #[test]
 fn without_a_user_only_the_listener_is_asked() {
     let url = |service| json!({ "url": format!("oracle://{}/{service}", shared().addr()) });
-    check(&NOBODY_ASKS, &Asked::new("oracle", url(SERVICE)).run());
-    check(&SERVICE_UNKNOWN, &Asked::new("oracle", url("nosuch")).run());
+    let outcome = Asked::new("oracle", url(SERVICE)).run();
+    check(&NOBODY_ASKS, &outcome);
+    assert!(outcome.failure.is_some_and(|failure| failure.message.starts_with("the database is there")));
+    assert_eq!(code(&Asked::new("oracle", url("nosuch")).run()), Some("ORA-12514"));
 }
 
 #[test]

@@ -22,6 +22,9 @@ states! { "oracle":
     ENCRYPTED = "native encryption is demanded", "a stand-in whose ACCEPT says so" => Expected::fails(FailureKind::Config);
 }
 
+/// How long a run may take that gets no answer.
+const WITHIN: Duration = Duration::from_secs(1);
+
 const STAGES: [Stage; 5] = [Stage::Connect, Stage::Protocol, Stage::LogInBegin, Stage::LogIn, Stage::Query];
 
 /// A message of pairs: keys and values of a log-in.
@@ -41,7 +44,6 @@ fn nothing_of_a_run_outlives_it() {
     if !alone("live::oracle::harm::nothing_of_a_run_outlives_it") {
         return;
     }
-    const WITHIN: Duration = Duration::from_secs(1);
     let own = std::process::id();
     for stage in STAGES {
         let server = Oracle::builder().harm(stage, Harm::Hang).start();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use probity_probes::{FailureKind, Phase, find};
+use probity_probes::{FailureKind, Options, Phase, find};
 use serde_json::json;
 
 use super::{entry, expect, probe};
@@ -50,7 +50,7 @@ fn what_is_refused_is_said() {
 #[test]
 fn what_is_no_question_is_a_mistake_of_the_catalog() {
     for query in ["DELETE FROM jobs", "BEGIN NULL; END;", "SELECT 1 FROM DUAL;", "SELECT 1 FROM DUAL; DROP TABLE jobs"] {
-        let built = find("oracle").map(|row| row.build(entry(shared().addr(), json!({ "query": query })), Default::default()));
+        let built = find("oracle").map(|row| row.build(entry(shared().addr(), json!({ "query": query })), Options::default()));
         assert!(built.is_ok_and(|built| built.is_err()), "{query}");
     }
 }

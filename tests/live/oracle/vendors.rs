@@ -66,7 +66,7 @@ fn crate_oracledb(addr: SocketAddr, service: &str, password: &str, statements: &
     let answer = |statement: &&str| -> Result<Json, oracledb::Error> {
         let rows = connection.query(statement, &[])?.map(|row| {
             let row = row?;
-            (0..row.columns().len()).map(|at| Ok(row.get::<String>(at)?)).collect::<Result<Vec<_>, oracledb::Error>>()
+            (0..row.columns().len()).map(|at| row.get::<String>(at)).collect::<Result<Vec<_>, oracledb::Error>>()
         });
         Ok(json!(rows.collect::<Result<Vec<_>, _>>()?))
     };

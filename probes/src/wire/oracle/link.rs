@@ -151,7 +151,7 @@ mod tests {
         let told = |digits: &str| {
             let pair = [b"\x01\x16\x16AUTH_PBKDF2_VGEN_COUNT\x01\x04\x04", digits.as_bytes()].concat();
             let length = u32::try_from(HEADER + 2 + pair.len()).expect("short");
-            whole_packets(&[&length.to_be_bytes(), &[DATA, 0, 0, 0, 0, 0], &pair[..]].concat()).is_ok()
+            whole_packets(&[&length.to_be_bytes(), &[DATA, 0, 0, 0, 0, 0][..], &pair].concat()).is_ok()
         };
         assert!(told("4096") && told("100000"));
         assert!(!told("100001") && !told("99999999999999"));

@@ -255,7 +255,7 @@ struct Session<'a> {
     warned: Option<(u32, &'a str)>,
 }
 
-impl<'a> Session<'a> {
+impl Session<'_> {
     /// None for what is not understood.
     fn answer(&mut self, message: &[u8]) -> Option<Reply> {
         Some(Reply::Now(match message {

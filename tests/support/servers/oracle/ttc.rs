@@ -188,8 +188,7 @@ impl<'a> Question<'a> {
         self.skip(2)?;
         let user = if user > 0 { self.text()? } else { String::new() };
         let mut pair = || {
-            let (key, _) = (self.number()?, ());
-            let key = if key > 0 { self.text()? } else { String::new() };
+            let key = if self.number()? > 0 { self.text()? } else { String::new() };
             let value = if self.number()? > 0 { self.text()? } else { String::new() };
             self.number()?;
             Some((key, value))
