@@ -20,13 +20,14 @@ mod redis;
 mod search;
 mod sessions;
 mod sockets;
+mod sqlserver;
 mod tls;
 pub(crate) mod truth;
 
 use crate::support::truth::State;
 
 /// Every backend, in the order of the alphabet.
-pub(crate) const BACKENDS: [&str; 14] = [
+pub(crate) const BACKENDS: [&str; 15] = [
     "clickhouse",
     "consul",
     "elasticsearch",
@@ -41,6 +42,7 @@ pub(crate) const BACKENDS: [&str; 14] = [
     "postgres",
     "rabbitmq",
     "redis",
+    "sqlserver",
 ];
 
 /// Every state that is made and decided here: the rows of the truth table.
@@ -60,6 +62,7 @@ pub(crate) fn states() -> Vec<State> {
         postgres::STATES,
         rabbitmq::STATES,
         redis::STATES,
+        sqlserver::STATES,
     ]
     .concat()
     .into_iter()

@@ -30,7 +30,7 @@ pub(crate) enum Meeting {
 use Meeting::{Closed as C, Named as N, Same as O, Silent as S};
 
 /// Whose port it is, and what the protocol is called.
-pub(crate) const PEERS: [(&str, &str); 15] = [
+pub(crate) const PEERS: [(&str, &str); 16] = [
     ("clickhouse", "HTTP"),
     ("clickhouse, native port", "native protocol"),
     ("consul", "HTTP"),
@@ -47,26 +47,28 @@ pub(crate) const PEERS: [(&str, &str); 15] = [
     ("postgres", "PostgreSQL"),
     ("rabbitmq", "AMQP"),
     ("redis", "Redis"),
+    ("sqlserver", "TDS"),
 ];
 
 /// Who asks, in the order of [`BACKENDS`], and what comes of it at each of [`PEERS`].
 ///
 /// MySQL and NATS greet, so that a probe of theirs says nothing before it has heard something.
 pub(crate) const MEETINGS: [[Meeting; PEERS.len()]; BACKENDS.len()] = [
-    [O, N, N, N, N, C, C, C, N, N, N, N, C, N, C],
-    [O, O, O, O, O, C, C, C, N, N, N, O, C, N, C],
-    [N, O, N, O, O, C, C, C, N, N, N, O, C, N, C],
-    [O, O, O, O, O, C, C, C, N, N, O, O, C, N, C],
-    [S, N, N, N, N, O, S, C, N, N, C, N, C, N, N],
-    [S, N, S, S, N, S, O, C, N, N, C, S, C, N, S],
-    [S, N, N, N, N, N, C, O, N, N, C, N, C, N, S],
-    [S, S, S, S, S, S, S, S, O, N, S, S, S, S, S],
-    [S, S, S, S, S, S, S, S, N, O, S, S, S, S, S],
-    [S, N, S, S, N, S, C, C, N, N, O, S, C, N, S],
-    [N, O, N, O, O, C, C, C, N, N, N, O, C, N, C],
-    [S, S, S, S, N, S, C, C, N, N, C, N, O, N, S],
-    [S, N, S, S, N, S, S, C, N, N, C, S, C, O, S],
-    [S, N, N, N, N, N, C, C, N, N, C, N, C, N, O],
+    [O, N, N, N, N, C, C, C, N, N, N, N, C, N, C, C],
+    [O, O, O, O, O, C, C, C, N, N, N, O, C, N, C, C],
+    [N, O, N, O, O, C, C, C, N, N, N, O, C, N, C, C],
+    [O, O, O, O, O, C, C, C, N, N, O, O, C, N, C, C],
+    [S, N, N, N, N, O, S, C, N, N, C, N, C, N, N, C],
+    [S, N, S, S, N, S, O, C, N, N, C, S, C, N, S, C],
+    [S, N, N, N, N, N, C, O, N, N, C, N, C, N, S, C],
+    [S, S, S, S, S, S, S, S, O, N, S, S, S, S, S, C],
+    [S, S, S, S, S, S, S, S, N, O, S, S, S, S, S, C],
+    [S, N, S, S, N, S, C, C, N, N, O, S, C, N, S, C],
+    [N, O, N, O, O, C, C, C, N, N, N, O, C, N, C, C],
+    [S, S, S, S, N, S, C, C, N, N, C, N, O, N, S, C],
+    [S, N, S, S, N, S, S, C, N, N, C, S, C, O, S, C],
+    [S, N, N, N, N, N, C, C, N, N, C, N, C, N, O, C],
+    [S, N, N, N, N, N, C, C, N, N, C, N, C, N, S, O],
 ];
 
 fn address(peer: &str) -> SocketAddr {
@@ -85,7 +87,8 @@ fn address(peer: &str) -> SocketAddr {
         "opensearch" => servers::search::Opensearch::shared().addr(),
         "postgres" => servers::postgres::shared().addr(),
         "rabbitmq" => servers::rabbitmq::shared().addr(),
-        _ => servers::redis::shared().addr(),
+        "redis" => servers::redis::shared().addr(),
+        _ => servers::sqlserver::shared().addr(),
     }
 }
 
@@ -99,7 +102,9 @@ fn mistake(kind: &str, (peer, name): (&str, &str), meeting: Meeting) -> Option<S
         "rabbitmq" => "amqp",
         own => own,
     };
-    let probe = Asked::new(kind, json!({ "url": format!("{scheme}://{}", proxy.addr()) }));
+    // Nobody is let in there without a name.
+    let user = if kind == "sqlserver" { "probe@" } else { "" };
+    let probe = Asked::new(kind, json!({ "url": format!("{scheme}://{user}{}", proxy.addr()) }));
     let outcome = probe.run_within(if meeting == S { PROMPT / 2 } else { 3 * PROMPT });
     let in_time = outcome.duration < PROMPT + late();
     let said = proxy.bytes_down() > 0;

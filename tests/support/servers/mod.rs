@@ -17,6 +17,7 @@ pub(crate) mod postgres;
 pub(crate) mod rabbitmq;
 pub(crate) mod redis;
 pub(crate) mod search;
+pub(crate) mod sqlserver;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -43,7 +44,8 @@ const KNOWN: &[(&str, &[&str], &str)] = &[
 ];
 
 /// What Debian does not have.
-const FARM: &[&str] = &["consul", "elasticsearch", "ferretdb", "mongodb", "neo4j", "opensearch", "opensearch-secure"];
+const FARM: &[&str] =
+    &["consul", "elasticsearch", "ferretdb", "mongodb", "neo4j", "opensearch", "opensearch-secure", "sqlserver"];
 
 /// Why the servers of a backend cannot be started here; `None` when they can.
 #[track_caller]
