@@ -300,7 +300,8 @@ impl SqlServer {
             run.fact_if("routed_to", routed.take());
             let link = Link::new(stream);
             let end = link.end();
-            let login = async {
+            // The library's is large.
+            let login = Box::pin(async {
                 match Client::connect(config, link).await {
                     Ok(client) => {
                         let mut session = SqlServerSession { client, end };
@@ -310,7 +311,7 @@ impl SqlServer {
                     Err(Error::Routing { host, port }) => Ok(Err((host, port))),
                     Err(error) => Err(failure(&error, &end)),
                 }
-            };
+            });
             let (host, port) = match run.phase(Phase::Auth, login).await? {
                 Ok(session) => return Ok(session),
                 Err(elsewhere) => elsewhere,

@@ -309,7 +309,9 @@ impl AsyncWrite for Wire {
     fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let all = bufs.iter().map(|buf| buf.len()).sum();
         if let Some(enclosed) = &mut self.enclosed {
-            bufs.iter().for_each(|buf| enclosed.out.extend_from_slice(buf));
+            for buf in bufs {
+                enclosed.out.extend_from_slice(buf);
+            }
             return Poll::Ready(Ok(all));
         }
         let written = match &mut self.socket {

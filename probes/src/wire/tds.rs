@@ -121,13 +121,13 @@ impl Run {
         };
         let answered = self.phase(Phase::Auth, exchange(&mut stream, asked)).await?;
         let refused = match (wanted, answered) {
-            (Encryption::Strict, _) => return Ok(stream),
             (Encryption::Mandatory, ON | REQUIRED) => return self.upgrade(stream, target).await,
             (Encryption::Disabled, ON | REQUIRED) => Failure::new(FailureKind::Tls, "the server requires encryption")
                 .with_code("required")
                 .with_remedy("Use `?encrypt=true`, and `tls.ca` where the server's certificate is of a CA of your own.")
                 .with_domain(FaultDomain::Probe),
-            (Encryption::Disabled, _) => return Ok(stream),
+            // Where TLS came first, there is nothing to agree on any more.
+            (Encryption::Strict | Encryption::Disabled, _) => return Ok(stream),
             (Encryption::Mandatory, _) => {
                 Failure::new(FailureKind::Tls, "encryption is required, and the server does not offer it")
                     .with_code("refused")

@@ -137,7 +137,9 @@ pub(crate) fn field(login: &[u8], at: usize) -> Option<String> {
     let (start, length) = (number(at)?, number(at + 2)?);
     let mut bytes = login.get(start..start + 2 * length)?.to_vec();
     if at == PASSWORD_AT {
-        bytes.iter_mut().for_each(|byte| *byte = (*byte ^ 0xa5).rotate_left(4));
+        for byte in &mut bytes {
+            *byte = (*byte ^ 0xa5).rotate_left(4);
+        }
     }
     let wide: Vec<_> = bytes.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
     String::from_utf16(&wide).ok()
