@@ -1,7 +1,7 @@
 //! Renders `docs/reference` from the types, tables and texts that the agent itself uses, so that no page
 //! can say anything else than the program does.
 
-use std::fmt::Write;
+use std::{fmt::Write, sync::Arc};
 
 use clap::CommandFactory;
 use probity_probes::{
@@ -13,9 +13,15 @@ use probity_probes::{
 use serde_json::Value;
 
 use crate::{
-    catalog::schema::{self, Key},
+    catalog::{
+        self,
+        schema::{self, Key},
+    },
     cli::Cli,
     document,
+    keeper::Keeper,
+    surface::metrics::{self, MetricRow},
+    vitals::Vitals,
 };
 
 const NOTE: &str = "<!-- Generated from the source by `PROBITY_UPDATE=1 cargo test generated`; do not edit. -->\n\n";
@@ -31,6 +37,7 @@ pub fn pages() -> Vec<Page> {
         ("catalog.schema.json".into(), pretty(&schema::catalog())),
         ("document.schema.json".into(), pretty(document::schema().as_value())),
         ("cli.md".into(), command_line()),
+        ("metrics.md".into(), metrics()),
         ("backends/README.md".into(), backends()),
     ];
     for row in registry() {
@@ -189,6 +196,32 @@ fn findings(rows: &[FindingRow]) -> String {
     let mut table = "| finding | when | what to do |\n| --- | --- | --- |\n".to_owned();
     for row in rows {
         let _ = writeln!(table, "| `{}` | {} | {} |", row.code, cell(row.meaning), cell(row.remedy));
+    }
+    table
+}
+
+fn metrics() -> String {
+    let vitals = Arc::new(Vitals::new(0));
+    let (_, reader) = Keeper::new(Arc::new(catalog::default_agent()), &[], Arc::clone(&vitals));
+    let (dependencies, own) = metrics::manual(&reader.borrow(), &vitals);
+    let mut page = format!(
+        "{NOTE}# Metrics\n\n`/metrics` answers in the text format of Prometheus. Times are seconds, sizes are bytes. A number \
+         that is not known, or is too old to be believed, is left out.\n\n## Of each dependency\n\nEach has the labels \
+         `dependency`, `backend` and `criticality`; some have more.\n\n"
+    );
+    page.push_str(&rows(&dependencies));
+    page.push_str(
+        "\nFacts of a backend that are numbers are `probity_<backend>_<fact>`: [each backend's page](backends/README.md) \
+         lists them.\n\n## Of the agent\n\n",
+    );
+    page.push_str(&rows(&own));
+    page
+}
+
+fn rows(metrics: &[MetricRow]) -> String {
+    let mut table = "| metric | type | further labels | meaning |\n| --- | --- | --- | --- |\n".to_owned();
+    for MetricRow { name, kind, labels, meaning } in metrics {
+        let _ = writeln!(table, "| `{name}` | {kind} | {} | {} |", cell(labels), cell(meaning));
     }
     table
 }

@@ -31,7 +31,7 @@ use self::{
     keys::AgentKeys,
     known::KnownKeys,
     mistake::{Mistake, Shown},
-    plan::{DependencyPlan, Plan},
+    plan::{AgentPlan, DependencyPlan, Plan},
     source::{File, Place},
     unsupported::Where,
     walk::Walk,
@@ -40,10 +40,10 @@ use self::{
 /// Where the catalog is unless told otherwise.
 pub const DEFAULT_PATH: &str = "probe-catalog.toml";
 
-/// Where the agent listens unless told otherwise.
+/// The agent of a catalog without a word about it.
 #[must_use]
-pub fn default_listen() -> std::net::SocketAddr {
-    AgentKeys::default().listen
+pub fn default_agent() -> AgentPlan {
+    build::agent(&AgentKeys::default())
 }
 
 /// Reads a catalog, a file or a folder, and builds everything in it for one of the processes that may share it: what

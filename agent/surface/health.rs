@@ -13,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, runtime::Builder, time::timeout};
 
 use crate::{
-    catalog::default_listen,
+    catalog::default_agent,
     cli::HealthArgs,
     commands::{USAGE, complain, print},
 };
@@ -52,7 +52,7 @@ fn address(url: Option<&str>, listen: Option<SocketAddr>) -> Result<Uri, String>
     let text = match url {
         Some(text) if text.contains("://") => text.to_owned(),
         Some(text) => format!("http://{text}"),
-        None => format!("http://{}", reachable(listen.unwrap_or_else(default_listen))),
+        None => format!("http://{}", reachable(listen.unwrap_or_else(|| default_agent().listen))),
     };
     let wrong = || format!("`{text}` is not the address of an agent, such as http://127.0.0.1:8686");
     let uri: Uri = text.parse().map_err(|_| wrong())?;

@@ -12,7 +12,7 @@ use std::{
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
-use tokio::time::{Instant, error::Elapsed, timeout_at};
+use tokio::time::{Instant, error::Elapsed, timeout, timeout_at};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -500,6 +500,15 @@ impl Run {
         let value = secret.read().map_err(|failure| self.stamp(Phase::Auth, failure))?;
         Arc::make_mut(&mut self.seen().redactor).learn(&value);
         Ok(value)
+    }
+
+    /// Asks somebody else beside the session, for no longer than one question may take; none in silence. The
+    /// connections that this takes are not the session's.
+    pub async fn beside<T>(&mut self, ask: impl AsyncFnOnce(&mut Self) -> T) -> Option<T> {
+        let (limit, own) = (self.question_limit(), self.connections.len());
+        let answer = timeout(limit, ask(self)).await.ok();
+        self.connections.truncate(own);
+        answer
     }
 
     /// Says that the peer will close this session, so that it is not kept for the next run.

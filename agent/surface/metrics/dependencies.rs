@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use probity_probes::{FailureKind, Outcome, Status};
-use prometheus::proto::MetricFamily;
 
 use super::family::{Family, flag, label, labels_of, number, seconds};
 use crate::{
@@ -14,12 +13,15 @@ use crate::{
 /// Labels of `probity_dependency_info` that the catalog's own labels cannot replace.
 const RESERVED: [&str; 8] = ["dependency", "backend", "criticality", "version", "role", "mode", "owner", "runbook"];
 
+/// What a reader is told of them.
+const INFO_LABELS: &str = "version, role, mode, owner, runbook, and `labels` of the entry";
+
 /// Every family but the facts of backends.
-pub(super) fn families(snapshot: &Snapshot) -> Vec<MetricFamily> {
+pub(super) fn families(snapshot: &Snapshot) -> Vec<Family> {
     let mut families = status(snapshot);
     families.extend(latest_run(snapshot));
     families.extend(counts(snapshot));
-    families.into_iter().map(Family::done).collect()
+    families
 }
 
 /// How dependencies stand.
@@ -104,7 +106,7 @@ pub(super) fn fresh(standing: &Standing) -> Option<&Outcome> {
 
 fn durations(snapshot: &Snapshot) -> Family {
     let help = "Durations of runs, by whether the session was there already.";
-    let mut family = Family::histogram("probity_run_duration_seconds", help);
+    let mut family = Family::histogram("probity_run_duration_seconds", help).by("session");
     for standing in &snapshot.standings {
         for (session, histogram) in [("warm", &standing.tally.warm), ("fresh", &standing.tally.fresh)] {
             let mut labels = labels_of(standing);
@@ -117,7 +119,7 @@ fn durations(snapshot: &Snapshot) -> Family {
 
 fn info(snapshot: &Snapshot) -> Family {
     let help = "What the peer and the catalog say of the dependency; always 1.";
-    let mut family = Family::gauge("probity_dependency_info", help);
+    let mut family = Family::gauge("probity_dependency_info", help).by(INFO_LABELS);
     let own: BTreeSet<&str> = snapshot.standings.iter().flat_map(|standing| own_labels(standing)).collect();
     for standing in &snapshot.standings {
         let (identity, words) = (&standing.identity, &standing.dependency.words);

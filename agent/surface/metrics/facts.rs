@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use prometheus::proto::MetricFamily;
-
 use super::{
     dependencies::fresh,
     family::{Family, labels_of},
@@ -11,7 +9,7 @@ use super::{
 use crate::snapshot::Snapshot;
 
 /// One family per backend and fact, in alphabetical order.
-pub(super) fn families(snapshot: &Snapshot) -> Vec<MetricFamily> {
+pub(super) fn families(snapshot: &Snapshot) -> Vec<Family> {
     let mut families: BTreeMap<String, Family> = BTreeMap::new();
     for standing in &snapshot.standings {
         let plan = &standing.dependency;
@@ -27,5 +25,5 @@ pub(super) fn families(snapshot: &Snapshot) -> Vec<MetricFamily> {
             family.add(labels_of(standing), number);
         }
     }
-    families.into_values().map(Family::done).collect()
+    families.into_values().collect()
 }

@@ -25,7 +25,11 @@ pub(super) fn labels_of(standing: &Standing) -> Labels {
 }
 
 /// One metric with all its samples.
-pub(super) struct Family(MetricFamily);
+pub(super) struct Family {
+    family: MetricFamily,
+    /// What tells samples of one dependency apart; empty where nothing does.
+    by: &'static str,
+}
 
 impl Family {
     /// A value that goes up and down.
@@ -48,13 +52,18 @@ impl Family {
         family.set_name(name.to_owned());
         family.set_help(help.to_owned());
         family.set_field_type(kind);
-        Self(family)
+        Self { family, by: "" }
+    }
+
+    /// With the names of the labels that its samples have beside those of the dependency.
+    pub(super) fn by(self, by: &'static str) -> Self {
+        Self { by, ..self }
     }
 
     /// Adds a sample.
     pub(super) fn add(&mut self, labels: Labels, value: f64) {
         let mut metric = Metric::from_label(labels);
-        if self.0.get_field_type() == MetricType::COUNTER {
+        if self.family.get_field_type() == MetricType::COUNTER {
             let mut counter = Counter::default();
             counter.set_value(value);
             metric.set_counter(counter);
@@ -63,7 +72,7 @@ impl Family {
             gauge.set_value(value);
             metric.set_gauge(gauge);
         }
-        self.0.mut_metric().push(metric);
+        self.family.mut_metric().push(metric);
     }
 
     /// Adds a histogram.
@@ -82,7 +91,7 @@ impl Family {
         filled.set_sample_sum(histogram.sum.as_secs_f64());
         let mut metric = Metric::from_label(labels);
         metric.set_histogram(filled);
-        self.0.mut_metric().push(metric);
+        self.family.mut_metric().push(metric);
     }
 
     /// With the one sample of a metric that has no labels.
@@ -105,7 +114,7 @@ impl Family {
     pub(super) fn each_by(
         mut self,
         snapshot: &Snapshot,
-        name: &str,
+        name: &'static str,
         values: impl Fn(&Standing) -> Vec<(&'static str, f64)>,
     ) -> Self {
         for standing in &snapshot.standings {
@@ -116,12 +125,40 @@ impl Family {
                 self.add(labels, sample);
             }
         }
-        self
+        self.by(name)
+    }
+
+    /// What is to be known of it without samples.
+    pub(super) fn row(&self) -> MetricRow {
+        MetricRow::of(&self.family, self.by)
     }
 
     /// The family as the encoder takes it.
     pub(super) fn done(self) -> MetricFamily {
-        self.0
+        self.family
+    }
+}
+
+/// One metric of the reference.
+pub struct MetricRow {
+    /// Its name.
+    pub name: String,
+    /// `gauge`, `counter` or `histogram`.
+    pub kind: &'static str,
+    /// Names of its labels beside those of a dependency.
+    pub labels: &'static str,
+    /// What it says, with its unit.
+    pub meaning: String,
+}
+
+impl MetricRow {
+    pub(super) fn of(family: &MetricFamily, labels: &'static str) -> Self {
+        let kind = match family.get_field_type() {
+            MetricType::COUNTER => "counter",
+            MetricType::HISTOGRAM => "histogram",
+            _ => "gauge",
+        };
+        Self { name: family.name().to_owned(), kind, labels, meaning: family.help().to_owned() }
     }
 }
 

@@ -16,6 +16,9 @@ use prometheus::{TextEncoder, proto::MetricFamily};
 
 use crate::{snapshot::Snapshot, vitals::Vitals};
 
+use family::Family;
+pub use family::MetricRow;
+
 /// The content type of the text.
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 
@@ -25,16 +28,27 @@ pub fn render(snapshot: &Snapshot, vitals: &Vitals) -> Bytes {
     let dependencies = snapshot.bodies.metrics.get_or_init(|| {
         let mut families = dependencies::families(snapshot);
         families.extend(facts::families(snapshot));
-        text(&families)
+        text(families.into_iter().map(Family::done))
     });
-    let own = text(&own::families(snapshot, vitals));
+    let own = text(own::families(snapshot, vitals).into_iter().map(Family::done).chain(own::process()));
     [&dependencies[..], &own[..]].concat().into()
 }
 
-fn text(families: &[MetricFamily]) -> Bytes {
+/// Every metric but the facts of backends, which their manuals list: those of each dependency, then the agent's own.
+#[must_use]
+pub fn manual(snapshot: &Snapshot, vitals: &Vitals) -> (Vec<MetricRow>, Vec<MetricRow>) {
+    let rows = |families: Vec<Family>| families.iter().map(Family::row).collect::<Vec<_>>();
+    let (ready, dependencies) = rows(dependencies::families(snapshot)).into_iter().partition(|row| row.name == "probity_ready");
+    let own = rows(own::families(snapshot, vitals));
+    let process = own::process();
+    let process = process.iter().map(|family| MetricRow::of(family, ""));
+    (dependencies, [ready, own].into_iter().flatten().chain(process).collect())
+}
+
+fn text(families: impl Iterator<Item = MetricFamily>) -> Bytes {
     let mut text = String::new();
-    for family in families.iter().filter(|family| !family.get_metric().is_empty()) {
-        if let Err(error) = TextEncoder::new().encode_utf8(std::slice::from_ref(family), &mut text) {
+    for family in families.filter(|family| !family.get_metric().is_empty()) {
+        if let Err(error) = TextEncoder::new().encode_utf8(std::slice::from_ref(&family), &mut text) {
             tracing::error!(metric = family.name(), %error, "a metric could not be written");
         }
     }

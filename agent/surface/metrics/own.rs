@@ -9,14 +9,14 @@ use crate::{snapshot::Snapshot, vitals::Vitals};
 
 static PROCESS: LazyLock<ProcessCollector> = LazyLock::new(ProcessCollector::for_self);
 
-/// Every family of the agent itself.
-pub(super) fn families(snapshot: &Snapshot, vitals: &Vitals) -> Vec<MetricFamily> {
+/// What the agent says of itself.
+pub(super) fn families(snapshot: &Snapshot, vitals: &Vitals) -> Vec<Family> {
     let count = |many: usize| number(u64::try_from(many).unwrap_or(u64::MAX));
     let gauge = Family::gauge;
     let counter = Family::counter;
-    let mut build = gauge("probity_build_info", "What was built; always 1.");
+    let mut build = gauge("probity_build_info", "What was built; always 1.").by("version");
     build.add(vec![label("version", env!("CARGO_PKG_VERSION"))], 1.0);
-    let own = [
+    vec![
         gauge("probity_scheduler_lag_seconds", "How late the scheduler was at worst in the last two seconds.")
             .of(vitals.lag().as_secs_f64()),
         gauge("probity_runs_in_flight", "Runs that go on.").of(count(vitals.in_flight.load(Relaxed))),
@@ -32,6 +32,10 @@ pub(super) fn families(snapshot: &Snapshot, vitals: &Vitals) -> Vec<MetricFamily
         counter("probity_surface_refused_connections_total", "Connections refused because there were too many.")
             .of(number(vitals.refused.load(Relaxed))),
         build,
-    ];
-    own.into_iter().map(Family::done).chain(PROCESS.collect()).collect()
+    ]
+}
+
+/// What the system says of the process.
+pub(super) fn process() -> Vec<MetricFamily> {
+    PROCESS.collect()
 }

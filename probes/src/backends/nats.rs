@@ -21,9 +21,9 @@ use crate::{
     secret::Secret,
     tls::TlsConfig,
     wire::{
+        api::{Api, Headers},
         dial::Target,
-        http::HttpConnection,
-        nats::{Account, ApiError, Greeting, Jsz, Limits, Link, ServerInfo, Storage, Varz, page, refusal},
+        nats::{Account, ApiError, Greeting, Jsz, Limits, Link, ServerInfo, Storage, Varz, refusal},
         sniff::Protocol,
         stream::Stream,
     },
@@ -386,17 +386,15 @@ impl Nats {
     }
 
     async fn examine_monitor(&self, monitor: &Target, run: &mut Run) -> Result<(), Failure> {
-        let (limit, own) = (run.question_limit(), run.connections.len());
-        let pages = async {
-            let mut connection = HttpConnection::open(run, monitor).await?;
-            let varz: Varz = page(&mut connection, "/varz").await?;
-            let jsz: Jsz = page(&mut connection, "/jsz").await?;
-            connection.close().await;
+        let pages = run.beside(async |run| {
+            let headers = Headers::of(monitor, run)?;
+            let mut api = Api::open_beside(run, monitor, headers).await?;
+            let varz: Varz = api.get("/varz", run).await?.document()?;
+            let jsz: Jsz = api.get("/jsz", run).await?.document()?;
+            api.close().await;
             Ok::<_, Failure>((varz, jsz))
-        };
-        let pages = timeout(limit, pages).await;
-        run.connections.truncate(own);
-        let Ok(Ok((varz, jsz))) = pages else {
+        });
+        let Some(Ok((varz, jsz))) = pages.await else {
             run.missing("monitor");
             return Ok(());
         };

@@ -201,7 +201,7 @@ url = "bolt://localhost:7687"
     async fn roundtrip(&self, session: &mut Neo4jSession, run: &mut Run) -> Result<(), Failure> {
         session.conversation.settle().await?;
         let nonce = run.nonce();
-        // A node of this round trip alone, because `--check` beside an agent has the same canary.
+        // A node of this round trip alone, because two checks at once have the same canary.
         let parameters = vec![("probe", run.canary().into()), ("nonce", nonce.as_str().into())];
         let query = |text, bookmark: Option<String>| Query {
             parameters: parameters.clone(),
@@ -353,12 +353,10 @@ impl Neo4j {
         let mut reached = BTreeMap::new();
         let named: BTreeSet<_> = table.writers.iter().chain(&table.readers).take(MOST_SERVERS).collect();
         for address in named.into_iter().filter(|address| *address != own) {
-            let (limit, connections) = (run.question_limit(), run.connections.len());
             let answers = match self.at(address) {
-                Some(target) => timeout(limit, answers(&target, run)).await.is_ok_and(|answer| answer.is_ok()),
+                Some(target) => run.beside(async |run| answers(&target, run).await).await.is_some_and(|answer| answer.is_ok()),
                 None => false,
             };
-            run.connections.truncate(connections);
             reached.insert(address, answers);
         }
         let is_reached = |address: &String| reached.get(address).is_none_or(|reached| *reached);

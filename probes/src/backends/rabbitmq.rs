@@ -291,25 +291,22 @@ impl Rabbitmq {
     async fn examine_management(&self, target: &Target, login: &Credentials, run: &mut Run) -> Result<(), Failure> {
         let certified = self.mechanism == Mechanism::External && login.user.is_none();
         let login = if certified { None } else { Some(account(login, run)?) };
-        let (limit, own) = (run.question_limit(), run.connections.len());
-        let answers = async {
-            let login = login.as_ref().map(|(user, password)| (user.as_str(), password.as_str()));
+        let login = login.as_ref().map(|(user, password)| (user.as_str(), password.as_str()));
+        let answers = run.beside(async |run| {
             let mut api = Management::open(run, target, login).await?;
             let answers = Answers {
-                alarms: api.check("alarms").await?,
-                vhosts: api.check("virtual-hosts").await?,
-                quorum: api.check("node-is-quorum-critical").await?,
-                serving: api.check("ready-to-serve-clients").await?,
-                overview: api.document("/api/overview?disable_stats=true").await?,
-                nodes: api.document(NODES).await?,
+                alarms: api.check("alarms", run).await?,
+                vhosts: api.check("virtual-hosts", run).await?,
+                quorum: api.check("node-is-quorum-critical", run).await?,
+                serving: api.check("ready-to-serve-clients", run).await?,
+                overview: api.document("/api/overview?disable_stats=true", run).await?,
+                nodes: api.document(NODES, run).await?,
             };
             api.close().await;
             Ok::<_, Failure>(answers)
-        };
-        let answers = timeout(limit, answers).await;
-        run.connections.truncate(own);
-        match answers {
-            Ok(Ok(answers)) => self.judge(&answers, run),
+        });
+        match answers.await {
+            Some(Ok(answers)) => self.judge(&answers, run),
             _ => run.missing("management"),
         }
         Ok(())

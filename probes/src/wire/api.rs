@@ -33,6 +33,8 @@ pub struct Api {
     headers: HeaderMap,
     /// The server closes the connection behind its last answer.
     ended: bool,
+    /// Whether it is the session, which then ends, too.
+    is_session: bool,
 }
 
 /// Where an API is: a URL of the web, but ports of its own.
@@ -94,8 +96,15 @@ impl Headers {
         if user.is_none() && password.is_none() {
             return Ok(self);
         }
-        let user = user.as_deref().unwrap_or_default();
-        let pair = Zeroizing::new(format!("{user}:{}", password.as_ref().map_or("", |password| password.as_str())));
+        self.with_basic(user.as_deref().unwrap_or_default(), password.as_ref().map_or("", |password| password.as_str()))
+    }
+
+    /// With this user and password (RFC 7617).
+    ///
+    /// # Errors
+    /// None is known: what cannot stand in a header is encoded.
+    pub fn with_basic(self, user: &str, password: &str) -> Result<Self, Failure> {
+        let pair = Zeroizing::new(format!("{user}:{password}"));
         self.with_secret(header::AUTHORIZATION, &format!("Basic {}", BASE64_STANDARD.encode(pair.as_bytes())))
     }
 }
@@ -111,7 +120,15 @@ impl Api {
     /// A typed failure of one of the phases.
     pub async fn open(run: &mut Run, target: &Target, headers: Headers) -> Result<Self, Failure> {
         let connection = HttpConnection::open(run, target).await?;
-        Ok(Self { connection, target: target.clone(), headers: headers.0, ended: false })
+        Ok(Self { connection, target: target.clone(), headers: headers.0, ended: false, is_session: true })
+    }
+
+    /// Dials a server beside the session, which goes on when this connection ends.
+    ///
+    /// # Errors
+    /// A typed failure of one of the phases.
+    pub async fn open_beside(run: &mut Run, target: &Target, headers: Headers) -> Result<Self, Failure> {
+        Ok(Self { is_session: false, ..Self::open(run, target, headers).await? })
     }
 
     /// Asks for a page, whatever the status of the answer.
@@ -143,7 +160,7 @@ impl Api {
         let phase = run.phase_now().unwrap_or(Phase::Auth);
         let reply = run.phase(phase, self.connection.send(request, ANSWER_LIMIT)).await?;
         self.ended = reply.is_last();
-        if self.ended {
+        if self.ended && self.is_session {
             run.last_use();
         }
         Ok(reply)

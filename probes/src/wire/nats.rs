@@ -13,8 +13,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use http::Request;
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::Deserialize;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -23,14 +22,11 @@ use tokio::{
 
 use crate::{
     failure::{Failure, FailureKind},
-    wire::{Background, http::HttpConnection, stream::Stream},
+    wire::{Background, stream::Stream},
 };
 
 /// Longest line that is accepted; the longest of a real server is an `INFO` with many URLs.
 const LINE_LIMIT: usize = 64 * 1024;
-
-/// Most bytes of a monitoring page.
-const PAGE_LIMIT: usize = 1 << 20;
 
 /// What a server says of itself, as far as a probe wants to know.
 #[expect(clippy::struct_excessive_bools, reason = "the fields of the protocol's own document")]
@@ -425,16 +421,6 @@ pub(crate) struct Storage {
 #[serde(default)]
 pub(crate) struct MetaCluster {
     pub(crate) leader: Option<String>,
-}
-
-/// Reads a page of the monitoring port.
-pub(crate) async fn page<T: DeserializeOwned>(connection: &mut HttpConnection, path: &str) -> Result<T, Failure> {
-    let request = Request::get(path)
-        .header(http::header::HOST, "nats")
-        .body(http_body_util::Full::default())
-        .map_err(|_| Failure::new(FailureKind::Config, "no request can be made of this path"))?;
-    let reply = connection.send(request, PAGE_LIMIT).await?;
-    serde_json::from_slice(&reply.body).map_err(|_| Failure::new(FailureKind::Protocol, "the monitoring page is not understood"))
 }
 
 #[cfg(test)]
