@@ -145,16 +145,22 @@ async fn exchange(stream: &mut Stream, asked: u8) -> Result<u8, Failure> {
     let odd = || Failure::new(FailureKind::Protocol, "the first packet of the server is not an answer to PRELOGIN");
     stream.write_all(&prelogin(PRELOGIN, asked)).await?;
     stream.flush().await?;
-    let mut header = [0; HEADER];
-    stream.read_exact(&mut header).await?;
-    let [kind, status, high, low, ..] = header;
-    let length = usize::from(u16::from_be_bytes([high, low]));
-    if kind != REPLY || status & LAST == 0 || !(HEADER..=LONGEST).contains(&length) {
-        return Err(odd());
+    // Not in two steps: a stranger is known by more than a header.
+    let mut reply = Vec::new();
+    loop {
+        if stream.read_buf(&mut reply).await? == 0 {
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+        }
+        let [kind, status, high, low, ..] = reply[..] else { continue };
+        let whole = usize::from(u16::from_be_bytes([high, low]));
+        // The server waits for us now.
+        if kind != REPLY || status & LAST == 0 || !(HEADER..=LONGEST).contains(&whole) || reply.len() > whole {
+            return Err(odd());
+        }
+        if reply.len() == whole {
+            return encryption(&reply[HEADER..]).ok_or_else(odd);
+        }
     }
-    let mut body = vec![0; length - HEADER];
-    stream.read_exact(&mut body).await?;
-    encryption(&body).ok_or_else(odd)
 }
 
 /// Why a connection ended, for who gets no more from the library than that it did.

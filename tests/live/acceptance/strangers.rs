@@ -61,14 +61,14 @@ pub(crate) const MEETINGS: [[Meeting; PEERS.len()]; BACKENDS.len()] = [
     [S, N, N, N, N, O, S, C, N, N, C, N, C, N, N, C],
     [S, N, S, S, N, S, O, C, N, N, C, S, C, N, S, C],
     [S, N, N, N, N, N, C, O, N, N, C, N, C, N, S, C],
-    [S, S, S, S, S, S, S, S, O, N, S, S, S, S, S, C],
-    [S, S, S, S, S, S, S, S, N, O, S, S, S, S, S, C],
+    [S, S, S, S, S, S, S, S, O, N, S, S, S, S, S, S],
+    [S, S, S, S, S, S, S, S, N, O, S, S, S, S, S, S],
     [S, N, S, S, N, S, C, C, N, N, O, S, C, N, S, C],
     [N, O, N, O, O, C, C, C, N, N, N, O, C, N, C, C],
     [S, S, S, S, N, S, C, C, N, N, C, N, O, N, S, C],
     [S, N, S, S, N, S, S, C, N, N, C, S, C, O, S, C],
     [S, N, N, N, N, N, C, C, N, N, C, N, C, N, O, C],
-    [S, N, N, N, N, N, C, C, N, N, C, N, C, N, S, O],
+    [S, N, S, S, N, S, C, C, N, N, C, N, C, N, S, O],
 ];
 
 fn address(peer: &str) -> SocketAddr {
