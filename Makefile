@@ -4,15 +4,20 @@ CARGO_DENY := 0.20.2
 TOOLS := $(CURDIR)/target/tools
 export PATH := $(PATH):$(TOOLS)/bin:/usr/sbin:/usr/lib/postgresql/15/bin
 
-.PHONY: help demo servers test lint variants rules unit bench build clean
+.PHONY: help demo demo-all servers test lint variants rules unit bench build clean
 
 help: ## List the commands
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
 
 demo: ## Start real servers on loopback and Probity beside them; Ctrl-C ends all
 	@tests/setup.sh demo
 	@cargo build --quiet --bin probity --example demo
 	@cargo run --quiet --example demo
+
+demo-all: ## The same with every server that is there, also of those that `make servers` fetches
+	@tests/setup.sh demo
+	@cargo build --quiet --bin probity --example demo
+	@cargo run --quiet --example demo all
 
 servers: ## Fetch or build, once, the servers that Debian does not have
 	@tests/setup.sh servers

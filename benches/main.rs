@@ -20,7 +20,7 @@ use std::{
 use support::{
     agent::{self, Agent},
     eventually,
-    fleet::{self, Manner, Member},
+    fleet::{self, Manner, Member, Which},
     peers,
     process::Server,
     servers::{self, PASSWORD, USER},
@@ -146,10 +146,10 @@ fn cpu_per_run() -> Vec<Row> {
     ]
 }
 
-/// Resident memory with every backend warm, in plain text and over TLS.
+/// Resident memory with every backend warm whose server is light, and with all, in plain text and over TLS.
 fn memory() -> Vec<Row> {
-    let measure = |what, manner: &Manner| {
-        let fleet = Fleet::start(manner);
+    let measure = |what, manner: &Manner, which| {
+        let fleet = Fleet::of(manner, which);
         let agent = start(&fleet.catalog(1000));
         wait_until_well(&agent);
         std::thread::sleep(Duration::from_secs(5));
@@ -162,7 +162,7 @@ fn memory() -> Vec<Row> {
         Row { what, measured: format!("{rss:.1} MiB, {anonymous:.1} MiB of it anonymous, {threads} threads"), bar: "≤ 22 MB" }
     };
     let four = {
-        let fleet = Fleet::of(&Manner::literal(), &["http", "nats", "postgres", "redis"]);
+        let fleet = Fleet::of(&Manner::literal(), Which::Only(&["http", "nats", "postgres", "redis"]));
         let agent = start(&fleet.catalog(1000));
         wait_until_well(&agent);
         std::thread::sleep(Duration::from_secs(5));
@@ -172,8 +172,10 @@ fn memory() -> Vec<Row> {
         Row {
             what: "resident memory with HTTP, NATS, Postgres, Redis warm", measured: format!("{four:.1} MiB"), bar: "≤ 16 MB"
         },
-        measure("resident memory with every backend warm", &Manner::literal()),
-        measure("the same, everything over TLS", &Manner::literal().over_tls()),
+        measure("resident memory with the nine light servers warm", &Manner::literal(), Which::Light),
+        measure("the same, everything over TLS", &Manner::literal().over_tls(), Which::Light),
+        measure("resident memory with every backend warm", &Manner::literal(), Which::All),
+        measure("the same, everything over TLS", &Manner::literal().over_tls(), Which::All),
     ]
 }
 
@@ -246,17 +248,16 @@ fn check_overhead() -> Vec<Row> {
     vec![Row { what: "--check of every backend: the process minus its slowest probe", measured, bar: "≤ 50 ms" }]
 }
 
-/// One server of each kind.
+/// One server of a kind.
 struct Fleet(Vec<Member>);
 
 impl Fleet {
     fn start(manner: &Manner) -> Self {
-        Self::of(manner, &[])
+        Self::of(manner, Which::Light)
     }
 
-    /// Of these backends only; of all when none is named.
-    fn of(manner: &Manner, backends: &[&str]) -> Self {
-        Self(fleet::start(manner, backends, |backend, started| {
+    fn of(manner: &Manner, which: Which) -> Self {
+        Self(fleet::start(manner, which, |backend, started| {
             if let Err(missing) = started {
                 eprintln!("{backend} is left out: {missing}");
             }

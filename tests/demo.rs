@@ -1,4 +1,5 @@
-//! `make demo`: real servers on loopback, Probity beside them, and a word on how to break one.
+//! `make demo`: real servers on loopback, Probity beside them, and a word on how to break one. With `all`, as
+//! `make demo-all` has it, those too that start slowly and that `make servers` has fetched or built.
 //!
 //! A server that is not installed is left out, aloud. Ctrl-C ends everything that was started.
 #![expect(clippy::expect_used, reason = "a demonstration says what it takes for granted")]
@@ -17,19 +18,27 @@ use std::{
 };
 
 use support::{
-    fleet::{self, Manner, Member},
+    fleet::{self, Manner, Member, Which},
     servers::PASSWORD,
 };
 
 fn main() -> ExitCode {
+    let (which, word) = match std::env::args().nth(1).as_deref() {
+        None => (Which::Light, "some seconds"),
+        Some("all") => (Which::All, "half a minute"),
+        Some(other) => {
+            eprintln!("usage: demo [all], not `{other}`");
+            return ExitCode::FAILURE;
+        }
+    };
     let folder = support::scratch();
     let password = folder.path().join("password");
     std::fs::write(&password, PASSWORD).expect("the folder was made a moment ago");
     std::fs::set_permissions(&password, Permissions::from_mode(0o600)).expect("it is our own file");
-    println!("Starting real servers on loopback, the slowest takes some seconds:");
-    let members = fleet::start(&Manner::file(&password), &[], |backend, started| match started {
-        Ok(member) => println!("  {backend:<10} pid {}", member.pid),
-        Err(missing) => println!("  {backend:<10} left out: {missing}"),
+    println!("Starting real servers on loopback, the slowest takes {word}:");
+    let members = fleet::start(&Manner::file(&password), which, |backend, started| match started {
+        Ok(member) => println!("  {backend:<13} pid {}", member.pid),
+        Err(missing) => println!("  {backend:<13} left out: {missing}"),
     });
     if members.is_empty() {
         eprintln!("None of the servers is installed: `tests/setup.sh demo` installs them as root.");
@@ -53,7 +62,7 @@ fn main() -> ExitCode {
     println!("  {} --check --catalog {}", program().display(), path.display());
     println!("\nBreak one, and look again at once:");
     for Member { backend, pid, .. } in &members {
-        println!("  kill -9 {pid:<7} # {backend:<10} crashes     kill -STOP {pid:<7} # hangs     kill -CONT {pid}");
+        println!("  kill -9 {pid:<7} # {backend:<13} crashes     kill -STOP {pid:<7} # hangs     kill -CONT {pid}");
     }
     println!("\nCtrl-C ends Probity and every server.\n");
     io::stdout().flush().expect("somebody reads this");

@@ -21,8 +21,9 @@ farm="mvn:maven javac:openjdk-17-jdk-headless python3:python3-venv"
 case "${1:-build}" in
     build) needs="$build" ;;
     demo) needs="$build $servers" ;;
+    servers) needs="$build $farm" ;;
     test) needs="$build $servers pgbouncer:pgbouncer zkServer.sh:zookeeper promtool:prometheus" ;;
-    *) echo "usage: tests/setup.sh build|demo|test" >&2; exit 2 ;;
+    *) echo "usage: tests/setup.sh build|demo|servers|test" >&2; exit 2 ;;
 esac
 
 PATH="$PATH:/usr/sbin:/sbin:/usr/lib/postgresql/15/bin:/usr/share/zookeeper/bin"

@@ -23,6 +23,19 @@ jars() {
     rm -r "$out/classes"
 }
 
+# once FOLDER CLASS: starts a search server and ends it, for an archive of its classes as the JVM has them once it has read
+# them: with it the next ones start in less than half of the time. One that cannot be made is done without.
+once() {
+    home=$(mktemp -d)
+    mkdir "$home/config"
+    java -XX:ArchiveClassesAtExit="$1/classes.jsa" -Donce=true -Xmx128m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 \
+        -Des.distribution.flavor=default -Des.distribution.type=tar -Dlog4j2.configurationFile="$1/log4j2.properties" \
+        -cp "$1/lib/*" "$2" path.home="$home" cluster.name=farm node.name=n1 network.host=127.0.0.1 http.type=netty4 \
+        transport.type=netty4 http.port=0 transport.port=0 discovery.type=single-node >"$home/log" 2>&1 ||
+        echo "no archive of $1's classes: $(tail -1 "$home/log")" >&2
+    rm -r "$home"
+}
+
 consul() {
     mkdir -p "$1/src"
     cp "$here"/consul/* "$1/src/"
@@ -34,11 +47,13 @@ consul() {
 elasticsearch() {
     jars "$1" elasticsearch "$here/elasticsearch/EsNode.java"
     cp "$here/elasticsearch/log4j2.properties" "$1/"
+    once "$1" EsNode
 }
 
 opensearch() {
     jars "$1" opensearch "$here/opensearch/OsNode.java"
     cp "$here/elasticsearch/log4j2.properties" "$1/"
+    once "$1" OsNode
 }
 
 opensearch_secure() {

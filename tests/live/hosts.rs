@@ -19,8 +19,19 @@ const NONE_ANSWERS: (&str, &str) = ("no host answers", "the first is down, the s
 const TAKEN_OVER: (&str, &str) = ("the host of the warm session goes down", "the second of two takes over");
 
 /// The backends that take a list of hosts.
-const TAKE_LISTS: [&str; 10] =
-    ["clickhouse", "elasticsearch", "mongodb", "mqtt", "mysql", "nats", "opensearch", "postgres", "rabbitmq", "redis"];
+const TAKE_LISTS: [&str; 11] = [
+    "clickhouse",
+    "elasticsearch",
+    "mongodb",
+    "mqtt",
+    "mysql",
+    "nats",
+    "opensearch",
+    "postgres",
+    "rabbitmq",
+    "redis",
+    "sqlserver",
+];
 
 /// What is true of each, for the truth table.
 pub(crate) fn states() -> impl Iterator<Item = State> {

@@ -5,6 +5,7 @@ mod clickhouse;
 mod consul;
 mod elasticsearch;
 mod faults;
+mod given;
 mod hosts;
 mod http;
 mod memcached;

@@ -1,7 +1,8 @@
-//! NATS 2.9, well and sick.
+//! NATS 2.9, and 2.15 where it answers what is not so, well and sick.
 
 mod faults;
 mod jetstream;
+mod lies;
 mod limits;
 mod login;
 mod monitor;
@@ -18,8 +19,16 @@ use crate::support::outcome::{code, fact};
 use crate::support::probe::{Asked, with};
 use crate::support::truth::{State, check};
 
-pub(crate) const STATES: &[&[State]] =
-    &[jetstream::STATES, limits::STATES, login::STATES, monitor::STATES, roundtrips::STATES, sessions::STATES, tls::STATES];
+pub(crate) const STATES: &[&[State]] = &[
+    jetstream::STATES,
+    lies::STATES,
+    limits::STATES,
+    login::STATES,
+    monitor::STATES,
+    roundtrips::STATES,
+    sessions::STATES,
+    tls::STATES,
+];
 
 /// A catalog entry with more keys; one of them may be another `url`.
 fn entry(addr: SocketAddr, keys: Json) -> Json {

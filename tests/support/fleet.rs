@@ -4,7 +4,8 @@ use std::any::Any;
 use std::path::Path;
 
 use super::servers::{self, PASSWORD, USER};
-use super::tls::Ca;
+use super::tls::{Ca, Leaf};
+use super::tls_front::TlsFront;
 
 /// A running server and its entry; gone when this is dropped.
 pub(crate) struct Member {
@@ -45,10 +46,26 @@ impl Manner {
     }
 }
 
-/// Starts the servers of these backends, of all when none is named; `tell` hears of each, or why it is missing.
-pub(crate) fn start(manner: &Manner, only: &[&str], mut tell: impl FnMut(&str, Result<&Member, String>)) -> Vec<Member> {
+/// Which servers are started.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Which<'a> {
+    /// Those that start in seconds and that Debian has.
+    Light,
+    /// All that can be had.
+    All,
+    /// Those of these backends.
+    Only(&'a [&'a str]),
+}
+
+/// Starts servers; `tell` hears of each, or why it is missing.
+pub(crate) fn start(manner: &Manner, which: Which, mut tell: impl FnMut(&str, Result<&Member, String>)) -> Vec<Member> {
+    let wanted = |backend: &str, weight| match which {
+        Which::Light => weight == Weight::Light,
+        Which::All => true,
+        Which::Only(backends) => backends.contains(&backend),
+    };
     let mut members = Vec::new();
-    for (backend, start) in STARTERS.into_iter().filter(|(backend, _)| only.is_empty() || only.contains(backend)) {
+    for (backend, _, start) in STARTERS.iter().copied().filter(|(backend, weight, _)| wanted(backend, *weight)) {
         if let Some(missing) = servers::missing(backend) {
             tell(backend, Err(missing));
             continue;
@@ -60,18 +77,30 @@ pub(crate) fn start(manner: &Manner, only: &[&str], mut tell: impl FnMut(&str, R
     members
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Weight {
+    Light,
+    Heavy,
+}
+use Weight::{Heavy, Light};
+
 type Starter = fn(&Manner) -> Member;
 
-const STARTERS: [(&str, Starter); 9] = [
-    ("clickhouse", analytics),
-    ("http", website),
-    ("memcached", sessions),
-    ("mqtt", sensors),
-    ("mysql", shop),
-    ("nats", events),
-    ("postgres", orders),
-    ("rabbitmq", mails),
-    ("redis", cache),
+const STARTERS: &[(&str, Weight, Starter)] = &[
+    ("clickhouse", Light, analytics),
+    ("consul", Heavy, services),
+    ("elasticsearch", Heavy, catalog_search),
+    ("http", Light, website),
+    ("memcached", Light, sessions),
+    ("mongodb", Heavy, carts),
+    ("mqtt", Light, sensors),
+    ("mysql", Light, shop),
+    ("nats", Light, events),
+    ("neo4j", Heavy, relations),
+    ("opensearch", Heavy, log_search),
+    ("postgres", Light, orders),
+    ("rabbitmq", Light, mails),
+    ("redis", Light, cache),
 ];
 
 fn analytics(manner: &Manner) -> Member {
@@ -82,6 +111,43 @@ fn analytics(manner: &Manner) -> Member {
         "[dependencies.analytics]\nbackend = \"clickhouse\"\nurl = \"{url}\"\n{password}{tls}criticality = \"informational\"\n"
     );
     Member { backend: "clickhouse", entry, pid: server.process().pid(), _server: Box::new(server) }
+}
+
+fn services(manner: &Manner) -> Member {
+    let server = servers::consul::Consul::start();
+    let url = manner.pick(format!("http://{}", server.addr()), format!("https://{}", server.tls_addr()));
+    let entry = format!("[dependencies.services]\nbackend = \"consul\"\nurl = \"{url}\"\n{}", manner.tls);
+    Member { backend: "consul", entry, pid: server.process().pid(), _server: Box::new(server) }
+}
+
+fn catalog_search(manner: &Manner) -> Member {
+    search::<servers::search::Elasticsearch>("catalog-search", manner)
+}
+
+fn log_search(manner: &Manner) -> Member {
+    search::<servers::search::Opensearch>("log-search", manner)
+}
+
+/// Without the plugin that would do TLS, which is done in front of it.
+fn search<P: servers::search::Product>(name: &str, manner: &Manner) -> Member {
+    let server = servers::search::Node::<P>::start();
+    let pid = server.process().pid();
+    let front = TlsFront::start(server.addr(), &Ca::shared().issue(&Leaf::server()));
+    let url = manner.pick(format!("http://{}", server.addr()), format!("https://{}", front.addr()));
+    let entry = format!("[dependencies.{name}]\nbackend = \"{}\"\nurl = \"{url}\"\n{}", P::KIND, manner.tls);
+    Member { backend: P::KIND, entry, pid, _server: Box::new((server, front)) }
+}
+
+fn carts(manner: &Manner) -> Member {
+    let builder = servers::mongodb::MongoDb::builder().auth();
+    let server = manner.pick(builder, servers::mongodb::MongoDb::builder().auth().tls()).start();
+    let Manner { password, tls } = manner;
+    // SecantusDB says that it takes no further connection, and takes them.
+    let expect = "degraded = { connections = 1.0 }\n";
+    let address = server.addr();
+    let entry =
+        format!("[dependencies.carts]\nbackend = \"mongodb\"\nurl = \"mongodb://{USER}@{address}\"\n{password}{tls}{expect}");
+    Member { backend: "mongodb", entry, pid: server.process().pid(), _server: Box::new(server) }
 }
 
 fn website(manner: &Manner) -> Member {
@@ -133,6 +199,14 @@ fn events(manner: &Manner) -> Member {
         server.monitor()
     );
     Member { backend: "nats", entry, pid: server.process().pid(), _server: Box::new(server) }
+}
+
+fn relations(manner: &Manner) -> Member {
+    let server = servers::neo4j::Neo4j::builder().tls(&Ca::shared().issue(&Leaf::server()), "OPTIONAL", "NONE").start();
+    let Manner { password, tls } = manner;
+    let (scheme, user, address) = (manner.pick("bolt", "bolt+s"), servers::neo4j::ADMIN, server.addr());
+    let entry = format!("[dependencies.relations]\nbackend = \"neo4j\"\nurl = \"{scheme}://{user}@{address}\"\n{password}{tls}");
+    Member { backend: "neo4j", entry, pid: server.process().pid(), _server: Box::new(server) }
 }
 
 fn orders(manner: &Manner) -> Member {

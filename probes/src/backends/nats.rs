@@ -1,11 +1,12 @@
 //! NATS and `JetStream`: `PING` answered by `PONG` on a live connection, `$JS.API.INFO` for `JetStream`.
 //!
 //! Only a live connection hears that its server goes into lame duck mode, and only `$JS.API.INFO` tells
-//! `JetStream` off from `JetStream` without a leader; `/healthz` stays green in both cases.
+//! `JetStream` off from `JetStream` without a leader; `/healthz` stays green in both cases. It stays green, and
+//! `$JS.API.INFO` well, with the storage full, too: then a message is refused, and a replicated stream has no leader.
 
 use std::time::Duration;
 
-use async_nats::{Client, ConnectErrorKind, ConnectOptions, RequestErrorKind};
+use async_nats::{Client, ConnectErrorKind, ConnectOptions};
 use futures_util::StreamExt;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -21,9 +22,13 @@ use crate::{
     secret::Secret,
     tls::TlsConfig,
     wire::{
-        api::{Api, Headers},
+        api::{self, Headers},
         dial::Target,
-        nats::{Account, ApiError, Greeting, Jsz, Limits, Link, ServerInfo, Storage, Varz, refusal},
+        nats::{
+            Greeting, Jsz, Link, ServerInfo, Storage, Varz,
+            jetstream::{Account, Api, Limits, NO_RESPONDERS, StreamInfo},
+            refusal,
+        },
         sniff::Protocol,
         stream::Stream,
     },
@@ -53,6 +58,11 @@ pub struct NatsConfig {
     handshake_first: bool,
     /// Monitoring endpoint of the server, such as `http://host:8222`: connections, storage, meta leader.
     monitor: Option<Address>,
+    /// Streams that the service needs: each must have a leader, without which it takes and gives nothing.
+    #[serde(default)]
+    streams: Vec<String>,
+    /// Stream of the subject `_PROBITY.>`, which stores the message of round trips; without it they only pass the server.
+    canary_stream: Option<String>,
     /// What must be true of the server; without it Probity does not guess.
     #[serde(default)]
     expect: NatsExpect,
@@ -95,6 +105,8 @@ pub struct Nats {
     target: Target,
     login: Login,
     monitor: Option<Target>,
+    streams: Vec<String>,
+    canary_stream: Option<String>,
     expect: NatsExpect,
     degraded: NatsDegraded,
 }
@@ -112,8 +124,7 @@ pub struct NatsSession {
     client: Client,
     link: Link,
     greeting: ServerInfo,
-    /// The account may not ask for `JetStream`; each further try would be a line in the server's log.
-    denied: bool,
+    jetstream: Api,
 }
 
 impl Backend for Nats {
@@ -131,8 +142,8 @@ url = "nats://localhost:4222"
     const LATENCY: Duration = Duration::from_millis(250);
 
     fn build(config: NatsConfig) -> Result<Self, ConfigError> {
-        let NatsConfig { url, username, password, token, nkey, credentials, tls, handshake_first, monitor, expect, degraded } =
-            config;
+        let NatsConfig { url, username, password, token, nkey, credentials, tls, handshake_first, monitor, .. } = config;
+        let NatsConfig { streams, canary_stream, expect, degraded, .. } = config;
         url.expect(&["nats", "tls"], &[]).map_err(ConfigError::at("url"))?;
         let mut target = url.target(4222, url.scheme() == "tls", tls)?;
         target.upgrade = target.tls.is_some() && !handshake_first;
@@ -166,7 +177,13 @@ url = "nats://localhost:4222"
                 Credentials { user: None, password: None } => Login::Nobody,
             },
         };
-        Ok(Self { target, login, monitor, expect, degraded })
+        if let Some(stream) = streams.iter().find(|stream| !is_stream(stream)) {
+            return Err(ConfigError::new("streams", format!("`{stream}` is no name of a stream")));
+        }
+        if let Some(stream) = canary_stream.as_ref().filter(|stream| !is_stream(stream)) {
+            return Err(ConfigError::new("canary_stream", format!("`{stream}` is no name of a stream")));
+        }
+        Ok(Self { target, login, monitor, streams, canary_stream, expect, degraded })
     }
 
     fn target(&self) -> &Target {
@@ -207,7 +224,7 @@ url = "nats://localhost:4222"
                 })
             })
             .await?;
-        Ok(NatsSession { client, link, greeting: info, denied: false })
+        Ok(NatsSession { client, link, greeting: info, jetstream: Api::default() })
     }
 
     async fn ask(&self, session: &mut NatsSession, run: &mut Run) -> Result<(), Failure> {
@@ -226,8 +243,8 @@ url = "nats://localhost:4222"
         if let Some(least) = self.expect.min_servers.filter(|least| servers < *least) {
             run.finding(Finding::degraded("cluster_size", servers).against(least));
         }
-        if jetstream || self.expect.jetstream {
-            self.examine_jetstream(session, run).await?;
+        if (jetstream || self.needs_jetstream()) && self.examine_jetstream(session, run).await? {
+            self.examine_streams(session, run).await?;
         }
         match &self.monitor {
             Some(monitor) => self.examine_monitor(monitor, run).await,
@@ -237,15 +254,21 @@ url = "nats://localhost:4222"
 
     async fn roundtrip(&self, session: &mut NatsSession, run: &mut Run) -> Result<(), Failure> {
         let (subject, nonce) = (format!("_PROBITY.{}", run.canary()), run.nonce());
-        let arrived = tokio::select! {
-            arrived = timeout(run.question_limit(), echo(&session.client, &subject, &nonce)) => arrived == Ok(true),
-            refusal = refused(&session.link, &subject) => return Err(Failure::server(refusal.clone(), refusal)),
+        let NatsSession { client, link, jetstream, .. } = session;
+        let read = if let Some(stream) = &self.canary_stream {
+            jetstream.store((client, link), stream, &subject, &nonce, run).await?
+        } else {
+            let arrived = tokio::select! {
+                arrived = timeout(run.question_limit(), echo(client, &subject, &nonce)) => arrived == Ok(true),
+                refusal = refused(link, &subject) => return Err(Failure::server(refusal.clone(), refusal)),
+            };
+            arrived.then(|| nonce.clone())
         };
         // Whoever still answers has dropped it; a server that hangs or is gone has not.
-        if !arrived {
-            session.link.ping().await?;
+        if read.is_none() {
+            link.ping().await?;
         }
-        run.compare(&nonce, arrived.then_some(&nonce));
+        run.compare(&nonce, read.as_deref());
         Ok(())
     }
 
@@ -318,60 +341,71 @@ impl Nats {
         }
     }
 
-    async fn examine_jetstream(&self, session: &mut NatsSession, run: &mut Run) -> Result<(), Failure> {
+    fn needs_jetstream(&self) -> bool {
+        self.expect.jetstream || !self.streams.is_empty()
+    }
+
+    /// Whether there is a `JetStream` whose streams can be asked for.
+    async fn examine_jetstream(&self, session: &mut NatsSession, run: &mut Run) -> Result<bool, Failure> {
         const QUESTION: &str = "$JS.API.INFO";
-        if session.denied {
-            run.missing(QUESTION);
-            return Ok(());
-        }
-        let asked = async_nats::Request::new().timeout(Some(run.question_limit()));
-        let answer = tokio::select! {
-            answer = session.client.send_request(QUESTION, asked) => answer,
-            refusal = session.link.refused() => {
-                session.denied = true;
-                return run.optional(QUESTION, Err::<(), _>(Failure::server(refusal.clone(), refusal))).map(drop);
+        let NatsSession { client, link, jetstream, .. } = session;
+        let answer = jetstream.ask::<Account>((client, link), QUESTION, String::new(), run).await;
+        let failure = match answer {
+            Ok(Some(account)) => {
+                self.judge_account(&account, run);
+                return Ok(true);
             }
+            Ok(None) => Failure::server("no answer", ""),
+            Err(failure) => failure,
         };
         let unhealthy = self.expect.jetstream;
-        let account = match answer {
-            Ok(message) => serde_json::from_slice::<Account>(&message.payload)
-                .map_err(|_| Failure::new(FailureKind::Protocol, "the answer to $JS.API.INFO is not understood"))?,
-            Err(error) if error.kind() == RequestErrorKind::NoResponders => {
-                run.fact("jetstream", false);
-                if unhealthy {
-                    run.finding(Finding::unhealthy("jetstream_off", "no responders"));
-                }
-                return Ok(());
-            }
-            Err(_) => {
+        let words = failure.server_message.clone().unwrap_or_default();
+        match failure.code.as_deref() {
+            None => return Err(failure),
+            Some("no answer") => {
                 run.finding(Finding::when(unhealthy, "jetstream_silent", "no answer"));
-                return Ok(());
+                return Ok(false);
             }
-        };
-        match account.error {
-            Some(ApiError { err_code: Some(10_039 | 10_076 | 10_035), .. }) => {
+            Some(code @ (NO_RESPONDERS | "10039" | "10076" | "10035")) => {
                 run.fact("jetstream", false);
-                if unhealthy {
-                    run.finding(Finding::unhealthy("jetstream_off", "not enabled for this account"));
+                if self.needs_jetstream() {
+                    let observed = if code == NO_RESPONDERS { code } else { "not enabled for this account" };
+                    run.finding(Finding::unhealthy("jetstream_off", observed));
                 }
+                return Ok(false);
             }
-            Some(ApiError { err_code: Some(10_008 | 10_004 | 10_009), description }) => {
-                run.finding(Finding::when(unhealthy, "no_meta_leader", description));
-            }
-            Some(ApiError { err_code, description }) => {
-                let code = err_code.map_or_else(String::new, |code| format!("{code} "));
-                run.finding(Finding::when(unhealthy, "jetstream_error", format!("{code}{description}")));
-            }
-            None => {
-                run.fact("js_memory_bytes", account.memory);
-                run.fact("js_storage_bytes", account.storage);
-                run.fact("js_streams", account.streams);
-                let Limits { max_memory, max_storage, max_streams } = account.limits;
-                for (used, limit) in
-                    [(account.memory, max_memory), (account.storage, max_storage), (account.streams, max_streams)]
-                {
-                    self.judge_usage(used, limit, run);
-                }
+            Some("10008" | "10004" | "10009") => run.finding(Finding::when(unhealthy, "no_meta_leader", words)),
+            Some(code) if code.starts_with("Permissions Violation") => run.missing(QUESTION),
+            Some(code) => run.finding(Finding::when(unhealthy, "jetstream_error", format!("{code} {words}"))),
+        }
+        Ok(true)
+    }
+
+    fn judge_account(&self, account: &Account, run: &mut Run) {
+        run.fact("js_memory_bytes", account.memory);
+        run.fact("js_storage_bytes", account.storage);
+        run.fact("js_streams", account.streams);
+        let Limits { max_memory, max_storage, max_streams } = account.limits;
+        for (used, limit) in [(account.memory, max_memory), (account.storage, max_storage), (account.streams, max_streams)] {
+            self.judge_usage(used, limit, run);
+        }
+    }
+
+    /// Also with the meta leader gone: one of a stream may be left, or not.
+    async fn examine_streams(&self, session: &mut NatsSession, run: &mut Run) -> Result<(), Failure> {
+        let NatsSession { client, link, jetstream, .. } = session;
+        for name in &self.streams {
+            let question = format!("$JS.API.STREAM.INFO.{name}");
+            match jetstream.ask::<StreamInfo>((client, link), &question, String::new(), run).await {
+                Ok(Some(stream)) if stream.has_leader() => {}
+                Ok(_) => run.finding(Finding::unhealthy("stream_leader", name.as_str())),
+                Err(failure) => match failure.code.as_deref() {
+                    Some("10008" | "10004" | "10009" | "10118") => {
+                        run.finding(Finding::unhealthy("stream_leader", name.as_str()));
+                    }
+                    Some(code) if code.starts_with("Permissions Violation") => run.missing(question),
+                    _ => return Err(failure),
+                },
             }
         }
         Ok(())
@@ -388,7 +422,7 @@ impl Nats {
     async fn examine_monitor(&self, monitor: &Target, run: &mut Run) -> Result<(), Failure> {
         let pages = run.beside(async |run| {
             let headers = Headers::of(monitor, run)?;
-            let mut api = Api::open_beside(run, monitor, headers).await?;
+            let mut api = api::Api::open_beside(run, monitor, headers).await?;
             let varz: Varz = api.get("/varz", run).await?.document()?;
             let jsz: Jsz = api.get("/jsz", run).await?.document()?;
             api.close().await;
@@ -446,6 +480,11 @@ async fn refused(link: &Link, subject: &str) -> String {
     }
 }
 
+/// Whether a stream can have this name: it is a part of subjects.
+fn is_stream(name: &str) -> bool {
+    !name.is_empty() && name.len() < 256 && !name.contains(|c: char| c.is_whitespace() || c.is_control() || ".*>/\\".contains(c))
+}
+
 #[expect(clippy::cast_precision_loss, reason = "a share is not exact")]
 fn share(used: u64, limit: u64) -> Option<f64> {
     (limit > 0).then(|| used as f64 / limit as f64)
@@ -459,8 +498,8 @@ static MANUAL: Manual = Manual {
         LevelRow { level: "connect", question: "TCP, and TLS with `handshake_first`", privilege: "–" },
         LevelRow { level: "handshake", question: "`INFO`, TLS, `CONNECT`, `PING`", privilege: "a user" },
         LevelRow { level: "query", question: "`PING`, answered by `PONG`", privilege: "a user" },
-        LevelRow { level: "deep", question: "`$JS.API.INFO`; with `monitor` also `/varz` and `/jsz`", privilege: "publish `$JS.API.INFO`, subscribe `_INBOX.>`" },
-        LevelRow { level: "roundtrip", question: "a message to ourselves on `_PROBITY.…`; a stream of `>` would keep it", privilege: "publish and subscribe `_PROBITY.>`" },
+        LevelRow { level: "deep", question: "`$JS.API.INFO`; `$JS.API.STREAM.INFO.…` of each of `streams`; with `monitor` also `/varz` and `/jsz`", privilege: "publish `$JS.API.INFO` and `$JS.API.STREAM.INFO.…`, subscribe `_INBOX.>`" },
+        LevelRow { level: "roundtrip", question: "a message to ourselves on `_PROBITY.…`, which a stream of `>` would keep; with `canary_stream` a message that this stream acknowledges, gives back and removes", privilege: "publish and subscribe `_PROBITY.>`; for `canary_stream`, which somebody has made of the subject `_PROBITY.>` and with a short `max_age`, publish `_PROBITY.>`, `$JS.API.STREAM.MSG.GET.…` and `$JS.API.STREAM.MSG.DELETE.…`, subscribe `_INBOX.>`" },
     ],
     facts: &[
         FactRow { name: "server_name", metric: false, meaning: "Name of the server." },
@@ -486,6 +525,7 @@ static MANUAL: Manual = Manual {
         FindingRow { code: "jetstream_silent", meaning: "`$JS.API.INFO` was not answered within a second: degraded, unhealthy with `expect.jetstream`.", remedy: "Look at the server's log; the leader may be gone." },
         FindingRow { code: "jetstream_error", meaning: "`$JS.API.INFO` was answered with another error (observed): degraded, unhealthy with `expect.jetstream`.", remedy: "Look the code up in the server's errors.json." },
         FindingRow { code: "jetstream_usage", meaning: "Memory, storage or streams ≥ `degraded.jetstream_usage` of the limit: degraded.", remedy: "Remove or shrink streams, or raise the limit: publishing fails when it is full." },
+        FindingRow { code: "stream_leader", meaning: "One of `streams` (observed) has no leader, or says nothing: unhealthy. With the storage of a cluster full all of a stream's servers refuse to lead it, while `/healthz` and `$JS.API.INFO` are well.", remedy: "Bring the missing servers back; look for full storage in `/jsz` and for `resource limits exceeded` in the servers' logs." },
         FindingRow { code: "cluster_size", meaning: "Fewer servers than `expect.min_servers`: degraded.", remedy: "Bring the missing servers back." },
         FindingRow { code: "connections", meaning: "Connections ≥ `degraded.connections` of `max_connections` (from `monitor`): degraded.", remedy: "Look for clients that leak connections, or raise `max_connections`." },
     ],
@@ -495,7 +535,7 @@ static MANUAL: Manual = Manual {
         CodeRow { code: "Authorization Timeout", kind: FailureKind::Auth, message: "the server waited in vain for a login", remedy: "" },
         CodeRow { code: "User Authentication Expired", kind: FailureKind::Auth, message: "the user's credentials have expired", remedy: "Issue new credentials." },
         CodeRow { code: "Account Authentication Expired", kind: FailureKind::Auth, message: "the account's credentials have expired", remedy: "Issue new credentials." },
-        CodeRow { code: "Permissions Violation*", kind: FailureKind::Permission, message: "the user may not use this subject", remedy: "Allow publishing `$JS.API.INFO` and subscribing `_INBOX.>`; for round trips both on `_PROBITY.>`." },
+        CodeRow { code: "Permissions Violation*", kind: FailureKind::Permission, message: "the user may not use this subject", remedy: "Allow publishing `$JS.API.INFO` and subscribing `_INBOX.>`; for round trips both on `_PROBITY.>`, or what the reference page says of `canary_stream`." },
         CodeRow { code: "Secure Connection - TLS Required", kind: FailureKind::Tls, message: "the server requires TLS", remedy: "Use `tls://`." },
         CodeRow { code: "maximum connections exceeded", kind: FailureKind::Overload, message: "the server has reached its limit of connections", remedy: "Look for clients that leak connections, or raise `max_connections`." },
         CodeRow { code: "maximum account active connections exceeded", kind: FailureKind::Overload, message: "the account has reached its limit of connections", remedy: "" },
@@ -506,6 +546,14 @@ static MANUAL: Manual = Manual {
         CodeRow { code: "Invalid Client Protocol", kind: FailureKind::Protocol, message: "the server did not understand us", remedy: "" },
         CodeRow { code: "Attempted To Connect To*", kind: FailureKind::Protocol, message: "the port is for other servers, not for clients", remedy: "Use the client port, 4222 by default." },
         CodeRow { code: "Stale Connection", kind: FailureKind::Timeout, message: "the server missed answers to its pings", remedy: "" },
+        CodeRow { code: "no responders", kind: FailureKind::NotReady, message: "nobody takes what JetStream should: it is off, no stream has the subject, or its stream has no leader", remedy: "Look at the stream (`nats stream info`); with the storage full, none of its servers leads it." },
+        CodeRow { code: "10023", kind: FailureKind::Overload, message: "JetStream's storage on the server is full", remedy: "Remove or shrink streams, or raise `max_file` and `max_mem`." },
+        CodeRow { code: "10002", kind: FailureKind::Overload, message: "the account has used up its JetStream limits", remedy: "Remove or shrink streams, or raise the account's limits." },
+        CodeRow { code: "10077", kind: FailureKind::Overload, message: "the stream is full and keeps its oldest messages", remedy: "Let it discard old messages, or raise its limits." },
+        CodeRow { code: "10059", kind: FailureKind::Config, message: "the stream does not exist", remedy: "Correct `streams` or `canary_stream`, or create the stream." },
+        CodeRow { code: "10060", kind: FailureKind::Config, message: "another stream than `canary_stream` takes `_PROBITY.>`", remedy: "Correct `canary_stream`, or the streams' subjects." },
+        CodeRow { code: "10008", kind: FailureKind::NotReady, message: "JetStream has no leader", remedy: "Bring the missing servers of the cluster back: most of them must run." },
+        CodeRow { code: "10039", kind: FailureKind::NotReady, message: "JetStream is not enabled for this account", remedy: "" },
         CodeRow { code: "Server Shutdown", kind: FailureKind::NotReady, message: "the server shuts down", remedy: "" },
     ],
     unsupported: &[

@@ -6,6 +6,8 @@
 //! server says in passing (`-ERR`, a later `INFO`) is heard here verbatim, before any library renames it.
 //! Protocol: <https://docs.nats.io/reference/reference-protocols/nats-protocol>.
 
+pub(crate) mod jetstream;
+
 use std::{
     collections::VecDeque,
     io,
@@ -361,34 +363,6 @@ impl Ear {
         }
         true
     }
-}
-
-/// The answer to `$JS.API.INFO`.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct Account {
-    pub(crate) error: Option<ApiError>,
-    pub(crate) memory: u64,
-    pub(crate) storage: u64,
-    pub(crate) streams: u64,
-    pub(crate) limits: Limits,
-}
-
-#[derive(Deserialize)]
-pub(crate) struct ApiError {
-    pub(crate) err_code: Option<u32>,
-    #[serde(default)]
-    pub(crate) description: String,
-}
-
-/// Limits of an account; -1 is none.
-#[expect(clippy::struct_field_names, reason = "the fields of the protocol's own document")]
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct Limits {
-    pub(crate) max_memory: i64,
-    pub(crate) max_storage: i64,
-    pub(crate) max_streams: i64,
 }
 
 /// `/varz`, as far as it is judged.

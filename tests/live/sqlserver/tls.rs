@@ -1,12 +1,14 @@
 //! TLS inside of PRELOGIN, TLS before it, and servers that only say that they do it.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use probity_probes::{FailureKind, FaultDomain, Outcome, Phase};
 use serde_json::{Value as Json, json};
 
 use super::{code, entry, fact, plain};
 use crate::live::tls::{Secured, certificate_tests};
+use crate::support::fault::{Fault, FaultProxy};
 use crate::support::probe::{Asked, with};
 use crate::support::servers::sqlserver::standin::{Cipher, StandIn};
 use crate::support::tls::{Ca, Leaf};
@@ -69,6 +71,16 @@ fn tls_is_inside_of_prelogin_or_before_it() {
     }
     let outcome = expect(&STRICT, Cipher::Offered, &Leaf::server(), "strict", &good());
     assert_eq!(["tls_version", "encrypted"].map(|name| fact(&outcome, name)), ["1.3", "true"]);
+}
+
+/// Headers and records alike.
+#[test]
+fn a_handshake_inside_of_prelogin_may_come_in_any_pieces() {
+    let server = StandIn::secured(Cipher::Offered, &Ca::shared().issue(&Leaf::server()));
+    let network = FaultProxy::start(server.addr());
+    network.set(Fault::Drip { bytes: 3, every: Duration::from_millis(1) });
+    let outcome = Asked::new("sqlserver", encrypted(network.addr(), "true", &good())).run_within(Duration::from_secs(30));
+    assert_eq!(outcome.failure, None);
 }
 
 #[test]

@@ -43,15 +43,16 @@ const KNOWN: &[(&str, &[&str], &str)] = &[
     ("zookeeper", &["java", "zkServer.sh"], "zookeeper"),
 ];
 
-/// What Debian does not have.
+/// What Debian does not have, or, as `newest-…`, has only of an older version.
 const FARM: &[&str] =
-    &["consul", "elasticsearch", "ferretdb", "mongodb", "neo4j", "opensearch", "opensearch-secure", "sqlserver"];
+    &["consul", "elasticsearch", "ferretdb", "mongodb", "neo4j", "newest-nats", "opensearch", "opensearch-secure", "sqlserver"];
 
 /// Why the servers of a backend cannot be started here; `None` when they can.
 #[track_caller]
 pub(crate) fn missing(backend: &str) -> Option<String> {
     if FARM.contains(&backend) {
-        return farm(backend).is_none().then(|| format!("{backend} was not fetched (make servers)"));
+        let part = backend.strip_prefix("newest-").unwrap_or(backend);
+        return farm(part).is_none().then(|| format!("{backend} was not fetched (make servers)"));
     }
     let known = KNOWN.iter().find(|(name, ..)| *name == backend);
     let Some((_, programs, package)) = known else {

@@ -1,4 +1,4 @@
-//! NATS (2.9 and later): one server in every dress, and three of them with `JetStream`.
+//! NATS (2.9, and 2.15 from the farm): one server in every dress, and three of them with `JetStream`.
 
 mod client;
 mod cluster;
@@ -16,7 +16,7 @@ use super::super::http::{self, Response};
 use super::super::process::{Launch, Server, Signal};
 use super::super::tls::{Ca, Identity, Leaf};
 use super::super::{free_port, scratch};
-use super::{PASSWORD, USER, program};
+use super::{PASSWORD, USER, farm, program};
 
 pub(crate) use client::Client;
 pub(crate) use cluster::Cluster;
@@ -33,9 +33,15 @@ pub(crate) struct Builder {
     settings: Vec<String>,
     login: String,
     tls: bool,
+    newest: bool,
 }
 
 impl Builder {
+    /// Of the farm's version.
+    pub(crate) fn newest(self) -> Self {
+        Self { newest: true, ..self }
+    }
+
     /// A line of its configuration.
     pub(crate) fn setting(mut self, line: impl Into<String>) -> Self {
         self.settings.push(line.into());
@@ -106,7 +112,12 @@ impl Builder {
              lame_duck_duration: \"30s\"\nlame_duck_grace_period: \"10s\"\n"
         );
         fs::write(&conf, fixed + &self.settings.join("\n") + "\n").expect("nats.conf can be written");
-        let launch = Launch::new(program("nats-server"), folder.path().join("log"));
+        let program = if self.newest {
+            farm("nats").expect("whoever starts it has asked for it").join("nats-server")
+        } else {
+            program("nats-server")
+        };
+        let launch = Launch::new(program, folder.path().join("log"));
         let launch = launch.arg("-c").arg(conf).arg("--store_dir").arg(folder.path().join("js"));
         Nats { process: launch.start(), port, monitor, login: self.login, tls: self.tls, _folder: folder }
     }
@@ -126,7 +137,7 @@ pub(crate) struct Nats {
 impl Nats {
     /// One that lets everybody in, without `JetStream`, and whatever else the builder is told.
     pub(crate) fn builder() -> Builder {
-        Builder { settings: Vec::new(), login: String::new(), tls: false }
+        Builder { settings: Vec::new(), login: String::new(), tls: false, newest: false }
     }
 
     /// A healthy one of one's own: `JetStream`, no login.

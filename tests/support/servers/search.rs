@@ -121,8 +121,10 @@ impl<P: Product> Builder<P> {
 
 /// A JVM with the jars of a part, small and quick to start.
 fn java(farm: &Path, main: &str, folder: &Path) -> Launch {
+    let archive = Some(farm.join("classes.jsa")).filter(|archive| archive.is_file());
     Launch::new(program("java"), folder.join("log"))
         .args(["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
+        .args(archive.map(|archive| format!("-XX:SharedArchiveFile={}", archive.display())))
         .args(["-Des.distribution.flavor=default", "-Des.distribution.type=tar"])
         .arg(format!("-Dlog4j2.configurationFile={}", farm.join("log4j2.properties").display()))
         .arg("-cp")

@@ -2,7 +2,7 @@
 
 use super::super::super::{PATIENCE, eventually, free_port};
 use super::super::{PASSWORD, USER};
-use super::Nats;
+use super::{Builder, Nats};
 
 /// Three servers with `JetStream` that have elected a leader; [`USER`] may use `JetStream`.
 #[derive(Debug)]
@@ -15,16 +15,26 @@ impl Cluster {
     /// Starts three and waits until they agree on a leader and all are healthy.
     #[track_caller]
     pub(crate) fn start() -> Self {
+        Self::of(|| Nats::builder().jetstream())
+    }
+
+    /// The same of the farm's version, with room for a megabyte in files.
+    #[track_caller]
+    pub(crate) fn newest() -> Self {
+        Self::of(|| Nats::builder().newest().setting("jetstream { max_mem: 1M, max_file: 1M }"))
+    }
+
+    #[track_caller]
+    fn of(builder: impl Fn() -> Builder) -> Self {
         let ports = [(); 3].map(|()| free_port());
         let routes = ports.map(|port| format!("nats://127.0.0.1:{port}")).join(", ");
         let mut number = 0;
         let nodes = ports.map(|port| {
             number += 1;
-            let mut builder = Nats::builder();
+            let mut builder = builder();
             builder.login = format!("\"user\":\"{USER}\",\"pass\":\"{PASSWORD}\"");
             builder
                 .setting(format!("server_name: s{number}"))
-                .jetstream()
                 .setting(format!("cluster {{ name: t, listen: 127.0.0.1:{port}, routes: [ {routes} ] }}"))
                 .setting(format!(
                     "accounts {{ $SYS {{ users: [ {{user: sys, password: sys}} ] }}, \

@@ -406,7 +406,7 @@ pub(crate) fn properties() -> (&'static [&'static str], Vec<Json>) {
             json!("MULTI_USER"),
             json!("Latin1_General_CI_AS"),
             json!(0),
-            json!("16.0.4000.0"),
+            json!("stand-in"),
             json!("a stand-in"),
             json!(0),
         ],
