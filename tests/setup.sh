@@ -13,7 +13,8 @@ if [ -z "$found" ] || [ "$(printf '%s\n%s\n' "$wanted" "$found" | sort -V | head
 fi
 
 # command:package, where the command is looked for in the usual folders of servers, too
-build="cc:gcc make:make"
+# librdkafka, for Kafka, is built from its source, and with OpenSSL.
+build="cc:gcc c++:g++ make:make pkg-config:pkg-config /usr/include/openssl/ssl.h:libssl-dev"
 servers="clickhouse-server:clickhouse-server nginx:nginx-light memcached:memcached mosquitto:mosquitto mariadbd:mariadb-server \
     nats-server:nats-server postgres:postgresql-15 rabbitmqctl:rabbitmq-server redis-server:redis-server"
 # What the servers are made with that Debian does not have; Go is needed as well, newer than Debian's.

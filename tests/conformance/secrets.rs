@@ -33,6 +33,14 @@ fn echo(kind: &str) -> Script {
             let body = format!("{{\"error\":{{\"type\":\"{SENTINEL}\",\"reason\":\"{SENTINEL}\"}},\"status\":500}}");
             Script::new().wait_for("\r\n\r\n").say(format!("HTTP/1.1 500 No\r\nContent-Length: {}\r\n\r\n{body}", body.len()))
         }
+        "kafka" => {
+            let framed = |words: &[u8]| [&u32::try_from(words.len()).expect("a short answer").to_be_bytes(), words].concat();
+            // The number of the question, no error, two questions that are answered, no throttling, nothing more.
+            let versions = b"\0\0\0\x01\0\0\x03\0\x11\0\0\0\x01\0\0\x24\0\0\0\x02\0\0\0\0\0\0";
+            let length = u8::try_from(SENTINEL.len()).expect("a short secret");
+            let refusal = [&[0, 0, 0, 2, 0, 33, 0, 0, 0, 1, 0, length], SENTINEL.as_bytes()].concat();
+            Script::new().wait_for("probity").say(framed(versions)).wait_for("SCRAM").say(framed(&refusal)).close()
+        }
         "mysql" => {
             // an ERR packet instead of the greeting
             let words = [&[0xff, 0x10, 0x04][..], SENTINEL.as_bytes()].concat();

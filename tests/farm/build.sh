@@ -68,6 +68,27 @@ neo4j() {
     cp "$here/neo4j/auth.ini" "$1/"
 }
 
+# An archive of its classes as well: a server is started once for that.
+kafka() {
+    jars "$1" kafka
+    once=$1/once
+    mkdir "$once"
+    sed "s|@FOLDER@|$once|" "$here/kafka/once.properties" >"$once/server.properties"
+    (
+        cd "$once"
+        small="-Xmx160m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dorg.slf4j.simpleLogger.defaultLogLevel=error"
+        # shellcheck disable=SC2086  # several words
+        java $small -cp "$1/lib/*" kafka.tools.StorageTool format -t MkU3OEVBNTcwNTJENDM2Qg -c server.properties >format.log
+        # shellcheck disable=SC2086
+        java $small -Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info -XX:ArchiveClassesAtExit="$1/classes.jsa" -cp "$1/lib/*" kafka.Kafka server.properties >server.log 2>&1 &
+        server=$!
+        while kill -0 $server 2>/dev/null && ! grep -q "Server started" server.log; do sleep 0.1; done
+        kill $server
+        wait $server || true
+    )
+    rm -r "$once"
+}
+
 nats() {
     mkdir -p "$1/src"
     cp "$here/nats/go.mod" "$1/src/"
@@ -114,7 +135,7 @@ tool() {
     esac
 }
 
-for part in ${*:-elasticsearch opensearch opensearch-secure neo4j mongodb nats ferretdb consul sqlserver}; do
+for part in ${*:-elasticsearch opensearch opensearch-secure neo4j kafka mongodb nats ferretdb consul sqlserver}; do
     mark=$(cat "$here/$part"/* | sha256sum | cut -c1-16)
     if [ "$(cat "$farm/$part/.built" 2>/dev/null)" = "$mark" ]; then
         continue

@@ -19,9 +19,10 @@ const NONE_ANSWERS: (&str, &str) = ("no host answers", "the first is down, the s
 const TAKEN_OVER: (&str, &str) = ("the host of the warm session goes down", "the second of two takes over");
 
 /// The backends that take a list of hosts.
-const TAKE_LISTS: [&str; 11] = [
+const TAKE_LISTS: [&str; 12] = [
     "clickhouse",
     "elasticsearch",
+    "kafka",
     "mongodb",
     "mqtt",
     "mysql",

@@ -8,6 +8,7 @@ mod faults;
 mod given;
 mod hosts;
 mod http;
+mod kafka;
 mod memcached;
 mod mongodb;
 mod mqtt;
@@ -28,11 +29,12 @@ pub(crate) mod truth;
 use crate::support::truth::State;
 
 /// Every backend, in the order of the alphabet.
-pub(crate) const BACKENDS: [&str; 15] = [
+pub(crate) const BACKENDS: [&str; 16] = [
     "clickhouse",
     "consul",
     "elasticsearch",
     "http",
+    "kafka",
     "memcached",
     "mongodb",
     "mqtt",
@@ -53,6 +55,7 @@ pub(crate) fn states() -> Vec<State> {
         consul::STATES,
         elasticsearch::STATES,
         http::STATES,
+        kafka::STATES,
         memcached::STATES,
         mongodb::STATES,
         mqtt::STATES,

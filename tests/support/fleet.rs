@@ -91,6 +91,7 @@ const STARTERS: &[(&str, Weight, Starter)] = &[
     ("consul", Heavy, services),
     ("elasticsearch", Heavy, catalog_search),
     ("http", Light, website),
+    ("kafka", Heavy, orders_log),
     ("memcached", Light, sessions),
     ("mongodb", Heavy, carts),
     ("mqtt", Light, sensors),
@@ -199,6 +200,19 @@ fn events(manner: &Manner) -> Member {
         server.monitor()
     );
     Member { backend: "nats", entry, pid: server.process().pid(), _server: Box::new(server) }
+}
+
+fn orders_log(manner: &Manner) -> Member {
+    use servers::kafka::{CANARY, Kafka, Right};
+    let server = Kafka::start().with_canary();
+    server.client().allow(USER, &[Right::Look, Right::Write(CANARY), Right::Read(CANARY)]);
+    let Manner { password, tls } = manner;
+    let (scheme, address) = (manner.pick("kafka", "kafka+ssl"), server.at(manner.pick("SASL", "SASLTLS")));
+    let entry = format!(
+        "[dependencies.orders-log]\nbackend = \"kafka\"\nurl = \"{scheme}://{USER}@{address}\"\n{password}{tls}\
+         topics = [\"{CANARY}\"]\n"
+    );
+    Member { backend: "kafka", entry, pid: server.process().pid(), _server: Box::new(server) }
 }
 
 fn relations(manner: &Manner) -> Member {

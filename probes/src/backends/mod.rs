@@ -10,6 +10,8 @@ pub mod consul;
 pub mod elasticsearch;
 #[cfg(feature = "http")]
 pub mod http;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 #[cfg(feature = "memcached")]
 pub mod memcached;
 #[cfg(feature = "mongodb")]
@@ -49,6 +51,7 @@ pub(crate) const TABLE: &[Registration] = &[
     row!("consul", consul::Consul),
     row!("elasticsearch", elasticsearch::Elasticsearch),
     row!("http", http::Http),
+    row!("kafka", kafka::Kafka),
     row!("memcached", memcached::Memcached),
     row!("mongodb", mongodb::MongoDb),
     row!("mqtt", mqtt::Mqtt),

@@ -9,6 +9,8 @@ pub(crate) mod bolt;
 pub mod dial;
 #[cfg(feature = "wire-http")]
 pub mod http;
+#[cfg(feature = "kafka")]
+pub(crate) mod kafka;
 #[cfg(feature = "memcached")]
 pub(crate) mod memcached;
 #[cfg(feature = "mongodb")]

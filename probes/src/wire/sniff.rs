@@ -27,6 +27,8 @@ pub enum Protocol {
     Memcached,
     /// MongoDB's messages.
     MongoDb,
+    /// Kafka.
+    Kafka,
     /// MQTT.
     Mqtt,
     /// Neo4j's Bolt.
@@ -53,6 +55,7 @@ impl fmt::Display for Protocol {
             Self::Amqp => "AMQP",
             Self::Memcached => "Memcached",
             Self::MongoDb => "MongoDB",
+            Self::Kafka => "Kafka",
             Self::Mqtt => "MQTT",
             Self::Bolt => "Bolt",
             Self::Tds => "TDS",
@@ -118,6 +121,11 @@ impl Protocol {
             Self::MySql | Self::MongoDb => bytes.iter().skip(2).take(2).all(|byte| *byte == 0),
             // VERSION, STORED, STAT, END and the errors
             Self::Memcached => first_of(b"VSECN"),
+            // the length, below 16 MiB, and the number of our first question
+            Self::Kafka => bytes
+                .iter()
+                .zip([Some(0), None, None, None, Some(0), Some(0), Some(0), Some(1)])
+                .all(|(byte, known)| known.is_none_or(|known| known == *byte)),
             // CONNACK, or DISCONNECT in its place
             Self::Mqtt => first_of(&[0x20, 0xe0]),
             // the version that was chosen, or a manifest: it cannot be told from a length, and so names no protocol

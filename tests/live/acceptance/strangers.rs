@@ -30,12 +30,13 @@ pub(crate) enum Meeting {
 use Meeting::{Closed as C, Named as N, Same as O, Silent as S};
 
 /// Whose port it is, and what the protocol is called.
-pub(crate) const PEERS: [(&str, &str); 16] = [
+pub(crate) const PEERS: [(&str, &str); 17] = [
     ("clickhouse", "HTTP"),
     ("clickhouse, native port", "native protocol"),
     ("consul", "HTTP"),
     ("elasticsearch", "HTTP"),
     ("http", "HTTP"),
+    ("kafka", "Kafka"),
     ("memcached", "Memcached"),
     ("mongodb", "MongoDB"),
     ("mqtt", "MQTT"),
@@ -54,21 +55,22 @@ pub(crate) const PEERS: [(&str, &str); 16] = [
 ///
 /// MySQL and NATS greet, so that a probe of theirs says nothing before it has heard something.
 pub(crate) const MEETINGS: [[Meeting; PEERS.len()]; BACKENDS.len()] = [
-    [O, N, N, N, N, C, C, C, N, N, N, N, C, N, C, C],
-    [O, O, O, O, O, C, C, C, N, N, N, O, C, N, C, C],
-    [N, O, N, O, O, C, C, C, N, N, N, O, C, N, C, C],
-    [O, O, O, O, O, C, C, C, N, N, O, O, C, N, C, C],
-    [S, N, N, N, N, O, S, C, N, N, C, N, C, N, N, C],
-    [S, N, S, S, N, S, O, C, N, N, C, S, C, N, S, C],
-    [S, N, N, N, N, N, C, O, N, N, C, N, C, N, S, C],
-    [S, S, S, S, S, S, S, S, O, N, S, S, S, S, S, S],
-    [S, S, S, S, S, S, S, S, N, O, S, S, S, S, S, S],
-    [S, N, S, S, N, S, C, C, N, N, O, S, C, N, S, C],
-    [N, O, N, O, O, C, C, C, N, N, N, O, C, N, C, C],
-    [S, S, S, S, N, S, C, C, N, N, C, N, O, N, S, C],
-    [S, N, S, S, N, S, S, C, N, N, C, S, C, O, S, C],
-    [S, N, N, N, N, N, C, C, N, N, C, N, C, N, O, C],
-    [S, N, S, S, N, S, C, C, N, N, C, N, C, N, S, O],
+    [O, N, N, N, N, C, C, C, C, N, N, N, N, C, N, C, C],
+    [O, O, O, O, O, C, C, C, C, N, N, N, O, C, N, C, C],
+    [N, O, N, O, O, C, C, C, C, N, N, N, O, C, N, C, C],
+    [O, O, O, O, O, C, C, C, C, N, N, O, O, C, N, C, C],
+    [S, S, S, S, N, O, S, C, C, N, N, C, N, N, N, S, C],
+    [S, N, N, N, N, C, O, S, C, N, N, C, N, C, N, N, C],
+    [S, N, S, S, N, C, S, O, C, N, N, C, S, C, N, S, C],
+    [S, N, N, N, N, C, N, C, O, N, N, C, N, C, N, S, C],
+    [S, S, S, S, S, S, S, S, S, O, N, S, S, S, S, S, S],
+    [S, S, S, S, S, S, S, S, S, N, O, S, S, S, S, S, S],
+    [S, N, S, S, N, C, S, C, C, N, N, O, S, C, N, S, C],
+    [N, O, N, O, O, C, C, C, C, N, N, N, O, C, N, C, C],
+    [S, S, S, S, N, S, S, C, C, N, N, C, N, O, N, S, C],
+    [S, N, S, S, N, C, S, S, C, N, N, C, S, C, O, S, C],
+    [S, N, N, N, N, C, N, C, C, N, N, C, N, C, N, O, C],
+    [S, N, S, S, N, C, S, C, C, N, N, C, N, C, N, S, O],
 ];
 
 fn address(peer: &str) -> SocketAddr {
@@ -78,6 +80,7 @@ fn address(peer: &str) -> SocketAddr {
         "consul" => servers::consul::shared().addr(),
         "elasticsearch" => servers::search::Elasticsearch::shared().addr(),
         "http" => servers::nginx::shared().http(),
+        "kafka" => servers::kafka::shared().addr(),
         "memcached" => servers::memcached::shared().addr(),
         "mongodb" => servers::mongodb::shared().addr(),
         "mqtt" => servers::mosquitto::shared().addr(),

@@ -6,6 +6,7 @@
 
 pub(crate) mod clickhouse;
 pub(crate) mod consul;
+pub(crate) mod kafka;
 pub(crate) mod memcached;
 pub(crate) mod mongodb;
 pub(crate) mod mosquitto;
@@ -44,8 +45,18 @@ const KNOWN: &[(&str, &[&str], &str)] = &[
 ];
 
 /// What Debian does not have, or, as `newest-…`, has only of an older version.
-const FARM: &[&str] =
-    &["consul", "elasticsearch", "ferretdb", "mongodb", "neo4j", "newest-nats", "opensearch", "opensearch-secure", "sqlserver"];
+const FARM: &[&str] = &[
+    "consul",
+    "elasticsearch",
+    "ferretdb",
+    "kafka",
+    "mongodb",
+    "neo4j",
+    "newest-nats",
+    "opensearch",
+    "opensearch-secure",
+    "sqlserver",
+];
 
 /// Why the servers of a backend cannot be started here; `None` when they can.
 #[track_caller]
