@@ -19,7 +19,7 @@ const NONE_ANSWERS: (&str, &str) = ("no host answers", "the first is down, the s
 const TAKEN_OVER: (&str, &str) = ("the host of the warm session goes down", "the second of two takes over");
 
 /// The backends that take a list of hosts.
-const TAKE_LISTS: [&str; 12] = [
+const TAKE_LISTS: [&str; 13] = [
     "cassandra",
     "clickhouse",
     "elasticsearch",
@@ -32,6 +32,7 @@ const TAKE_LISTS: [&str; 12] = [
     "postgres",
     "rabbitmq",
     "redis",
+    "sqlserver",
 ];
 
 /// It asks the others, too, and has a row of its own for that.

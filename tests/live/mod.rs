@@ -24,13 +24,14 @@ mod redis;
 mod search;
 mod sessions;
 mod sockets;
+mod sqlserver;
 mod tls;
 pub(crate) mod truth;
 
 use crate::support::truth::State;
 
 /// Every backend, in the order of the alphabet.
-pub(crate) const BACKENDS: [&str; 16] = [
+pub(crate) const BACKENDS: [&str; 17] = [
     "cassandra",
     "clickhouse",
     "consul",
@@ -47,6 +48,7 @@ pub(crate) const BACKENDS: [&str; 16] = [
     "postgres",
     "rabbitmq",
     "redis",
+    "sqlserver",
 ];
 
 /// Every state that is made and decided here: the rows of the truth table.
@@ -68,6 +70,7 @@ pub(crate) fn states() -> Vec<State> {
         postgres::STATES,
         rabbitmq::STATES,
         redis::STATES,
+        sqlserver::STATES,
     ]
     .concat()
     .into_iter()

@@ -35,6 +35,8 @@ pub enum Protocol {
     Cql,
     /// Neo4j's Bolt.
     Bolt,
+    /// SQL Server's TDS.
+    Tds,
     /// SMTP or FTP: both greet with 220.
     Mail,
     /// One that is known by name only.
@@ -59,6 +61,7 @@ impl fmt::Display for Protocol {
             Self::Mqtt => "MQTT",
             Self::Cql => "CQL",
             Self::Bolt => "Bolt",
+            Self::Tds => "TDS",
             Self::Mail => "SMTP or FTP",
             Self::Other(name) => name,
         })
@@ -134,6 +137,8 @@ impl Protocol {
             Self::Cql => first_of(&[0x81, 0x82, 0x83, 0x84, 0x85, 0x86]),
             // the version that was chosen, or a manifest: it cannot be told from a length, and so names no protocol
             Self::Bolt => bytes.iter().take(2).all(|byte| *byte == 0),
+            // a reply, whole or not; its length cannot be told from other things, and so it names no protocol
+            Self::Tds => first_of(&[4]) && bytes.get(1).is_none_or(|status| *status <= 1),
             // a method frame, or the header of another version
             Self::Amqp => first_of(&[1, b'A']),
             _ => true,

@@ -19,6 +19,7 @@ pub(crate) mod postgres;
 pub(crate) mod rabbitmq;
 pub(crate) mod redis;
 pub(crate) mod search;
+pub(crate) mod sqlserver;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -56,6 +57,7 @@ const FARM: &[&str] = &[
     "newest-nats",
     "opensearch",
     "opensearch-secure",
+    "sqlserver",
 ];
 
 /// Why the servers of a backend cannot be started here; `None` when they can.
