@@ -167,6 +167,9 @@ pub struct Failure {
     pub server_message: Option<String>,
 }
 
+/// How the code of a failure begins that a proxy has said, of which the server knows nothing.
+pub(crate) const OF_PROXY: &str = "proxy ";
+
 impl Failure {
     /// A failure of a kind, in one sentence.
     #[must_use]

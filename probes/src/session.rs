@@ -20,7 +20,7 @@ use tokio::{
 use crate::{
     backend::{Backend, ConnectionPolicy, Options, Probe},
     candidates::{ADDRESS_FAILING, Candidates},
-    failure::{Failure, FailureKind},
+    failure::{Failure, FailureKind, OF_PROXY},
     finding::{Facts, Finding, Severity, Value},
     manual::{COMMON_FACTS, Manual},
     redact::Redactor,
@@ -427,7 +427,7 @@ impl<B: Backend> Asker<B> {
                 if matches!(
                     failure.kind,
                     FailureKind::Auth | FailureKind::Permission | FailureKind::Overload | FailureKind::NotReady
-                ) && failure.code.is_some()
+                ) && failure.code.as_ref().is_some_and(|code| !code.starts_with(OF_PROXY))
                 {
                     Arc::make_mut(&mut notes.facts).insert("process_alive".into(), true.into());
                 }

@@ -117,7 +117,7 @@ fn a_flood_is_cut_off_with_bounded_memory() {
     if !alone("conformance::bad_peers::a_flood_is_cut_off_with_bounded_memory") {
         return;
     }
-    let starts: [&[u8]; 8] = [
+    let starts: [&[u8]; 9] = [
         b"",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n7fffffff\r\n",
         b"HTTP/1.1 200 OK\r\nX-Long: ",
@@ -126,6 +126,7 @@ fn a_flood_is_cut_off_with_bounded_memory() {
         b"$536870912\r\n",
         b"R\x7f\xff\xff\xf0",
         b"\0\0\x08\x05\xff\xff\xd6\xff\xff\xff\xff",
+        b"\x84\0\0\0\x08\x7f\xff\xff\xff",
     ];
     let timeout = Duration::from_secs(1);
     let own = std::process::id();

@@ -14,6 +14,7 @@ use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use super::{at, backends};
 use crate::support::alone::alone;
 use crate::support::probe::Asked;
+use crate::support::servers::cassandra::client::frame;
 use crate::support::servers::mongodb::message;
 use crate::support::servers::neo4j::script;
 use crate::support::servers::sqlserver::tokens;
@@ -32,6 +33,12 @@ fn echo(kind: &str) -> Script {
         "elasticsearch" | "opensearch" => {
             let body = format!("{{\"error\":{{\"type\":\"{SENTINEL}\",\"reason\":\"{SENTINEL}\"}},\"status\":500}}");
             Script::new().wait_for("\r\n\r\n").say(format!("HTTP/1.1 500 No\r\nContent-Length: {}\r\n\r\n{body}", body.len()))
+        }
+        "cassandra" => {
+            let length = u8::try_from(SENTINEL.len()).expect("a short secret");
+            let words = [&[0, length][..], SENTINEL.as_bytes()].concat();
+            let refusal = frame(0x84, 0, &[&[0, 0, 1, 0][..], &words].concat());
+            Script::new().wait_for("DRIVER_VERSION").say(frame(0x84, 3, &words)).wait_for(SENTINEL).say(refusal).close()
         }
         "kafka" => {
             let framed = |words: &[u8]| [&u32::try_from(words.len()).expect("a short answer").to_be_bytes(), words].concat();

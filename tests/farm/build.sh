@@ -68,6 +68,11 @@ neo4j() {
     cp "$here/neo4j/auth.ini" "$1/"
 }
 
+cassandra() {
+    jars "$1" cassandra
+    cp "$here/cassandra/jvm17.options" "$here/cassandra/logback.xml" "$1/"
+}
+
 # An archive of its classes as well: a server is started once for that.
 kafka() {
     jars "$1" kafka
@@ -135,7 +140,7 @@ tool() {
     esac
 }
 
-for part in ${*:-elasticsearch opensearch opensearch-secure neo4j kafka mongodb nats ferretdb consul sqlserver}; do
+for part in ${*:-elasticsearch opensearch opensearch-secure neo4j cassandra kafka mongodb nats ferretdb consul sqlserver}; do
     mark=$(cat "$here/$part"/* | sha256sum | cut -c1-16)
     if [ "$(cat "$farm/$part/.built" 2>/dev/null)" = "$mark" ]; then
         continue

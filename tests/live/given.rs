@@ -168,5 +168,5 @@ macro_rules! given_tests {
 }
 
 given_tests! {
-    clickhouse consul elasticsearch http kafka memcached mongodb mqtt mysql nats neo4j opensearch postgres rabbitmq redis sqlserver
+    cassandra clickhouse consul elasticsearch http kafka memcached mongodb mqtt mysql nats neo4j opensearch postgres rabbitmq redis sqlserver
 }

@@ -1,6 +1,7 @@
 //! Real servers, well and sick: started here, on free ports, in private folders.
 
 pub(crate) mod acceptance;
+mod cassandra;
 mod clickhouse;
 mod consul;
 mod elasticsearch;
@@ -17,6 +18,7 @@ mod nats;
 mod neo4j;
 mod opensearch;
 mod postgres;
+mod proxied;
 mod rabbitmq;
 mod redis;
 mod search;
@@ -29,7 +31,8 @@ pub(crate) mod truth;
 use crate::support::truth::State;
 
 /// Every backend, in the order of the alphabet.
-pub(crate) const BACKENDS: [&str; 16] = [
+pub(crate) const BACKENDS: [&str; 17] = [
+    "cassandra",
     "clickhouse",
     "consul",
     "elasticsearch",
@@ -51,6 +54,7 @@ pub(crate) const BACKENDS: [&str; 16] = [
 /// Every state that is made and decided here: the rows of the truth table.
 pub(crate) fn states() -> Vec<State> {
     [
+        cassandra::STATES,
         clickhouse::STATES,
         consul::STATES,
         elasticsearch::STATES,
@@ -73,6 +77,7 @@ pub(crate) fn states() -> Vec<State> {
     .flatten()
     .copied()
     .chain(faults::states())
+    .chain(proxied::states())
     .chain(sessions::states())
     .chain(hosts::states())
     .chain(sockets::states())

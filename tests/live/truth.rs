@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use probity_probes::{FailureKind, FaultDomain, Status};
 
-use super::{BACKENDS, faults, hosts, sessions, sockets, states, tls};
+use super::{BACKENDS, faults, hosts, proxied, sessions, sockets, states, tls};
 use crate::support::truth::record::{self, Seen};
 use crate::support::truth::{Expected, State};
 
@@ -69,6 +69,7 @@ pub(crate) fn page() -> String {
     for (title, words, rows) in [
         ("The end of a session", "Each of the servers alone.", sessions::states().collect()),
         ("A bad network", "A proxy between Probity and each of the servers.", faults::states().collect::<Vec<_>>()),
+        ("A proxy that answers itself", "nginx in front of each server that speaks HTTP.", proxied::states().collect()),
         ("Several hosts", "Two in the URL of each that takes a list, the good one a server.", hosts::states().collect()),
         ("Unix sockets", "In the URL of each that takes one.", sockets::states().collect()),
         ("Certificates", "Each of the servers with TLS.", tls::states().collect()),

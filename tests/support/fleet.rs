@@ -87,6 +87,7 @@ use Weight::{Heavy, Light};
 type Starter = fn(&Manner) -> Member;
 
 const STARTERS: &[(&str, Weight, Starter)] = &[
+    ("cassandra", Heavy, sensor_data),
     ("clickhouse", Light, analytics),
     ("consul", Heavy, services),
     ("elasticsearch", Heavy, catalog_search),
@@ -103,6 +104,17 @@ const STARTERS: &[(&str, Weight, Starter)] = &[
     ("rabbitmq", Light, mails),
     ("redis", Light, cache),
 ];
+
+fn sensor_data(manner: &Manner) -> Member {
+    use servers::cassandra::{CANARY, Cassandra, READER};
+    let server = Cassandra::builder().users().tls(&Ca::shared().issue(&Leaf::server()), true, false).start();
+    let (Manner { password, tls }, address) = (manner, server.addr());
+    let entry = format!(
+        "[dependencies.sensor-data]\nbackend = \"cassandra\"\nurl = \"cassandra://{READER}@{address}\"\n\
+         {password}{tls}canary = \"{CANARY}\"\n"
+    );
+    Member { backend: "cassandra", entry, pid: server.process().pid(), _server: Box::new(server) }
+}
 
 fn analytics(manner: &Manner) -> Member {
     let server = servers::clickhouse::Clickhouse::start();

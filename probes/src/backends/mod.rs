@@ -2,6 +2,8 @@
 
 use crate::registry::Registration;
 
+#[cfg(feature = "cassandra")]
+pub mod cassandra;
 #[cfg(feature = "clickhouse")]
 pub mod clickhouse;
 #[cfg(feature = "consul")]
@@ -47,6 +49,7 @@ macro_rules! row {
 }
 
 pub(crate) const TABLE: &[Registration] = &[
+    row!("cassandra", cassandra::Cassandra),
     row!("clickhouse", clickhouse::Clickhouse),
     row!("consul", consul::Consul),
     row!("elasticsearch", elasticsearch::Elasticsearch),

@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use crate::{
     address::{Address, Credentials},
     backend::ConfigError,
-    failure::{Failure, FailureKind},
+    failure::{Failure, FailureKind, OF_PROXY},
     run::{Phase, Run},
     tls::TlsConfig,
     wire::{
@@ -163,7 +163,7 @@ impl Api {
         if self.ended && self.is_session {
             run.last_use();
         }
-        Ok(reply)
+        reply.of_proxy().map_or(Ok(reply), Err)
     }
 
     /// The answer to a question that may hang although the server is well; none when it does. What was asked is then
@@ -216,6 +216,25 @@ impl Reply {
         let says = |words: &str| self.text().contains(words);
         self.status == StatusCode::BAD_REQUEST
             && (says("plain HTTP request was sent to HTTPS port") || says("HTTP request to an HTTPS server"))
+    }
+
+    /// That a proxy has answered in the server's place: no API says anything in HTML.
+    fn of_proxy(&self) -> Option<Failure> {
+        let text = self.body.trim_ascii_start();
+        let begins = |mark: &str| text.get(..mark.len()).is_some_and(|head| head.eq_ignore_ascii_case(mark.as_bytes()));
+        if !(begins("<html") || begins("<!doctype html")) || self.expects_tls() {
+            return None;
+        }
+        let (kind, remedy) = match self.status.as_u16() {
+            401 | 407 => (FailureKind::Auth, "Give the credentials that the proxy wants."),
+            403 => (FailureKind::Permission, "Look at whom the proxy lets pass, and where to."),
+            429 => (FailureKind::Overload, "Look at how many requests the proxy lets pass."),
+            502..=504 => (FailureKind::NotReady, "Look at the server behind the proxy, and at the proxy's log."),
+            _ => (FailureKind::Protocol, "Check host, port and path: the proxy, or web server, may lead elsewhere."),
+        };
+        let name = self.header("server").map_or_else(String::new, |name| format!(" ({name})"));
+        let failure = Failure::new(kind, format!("an HTTP proxy{name} answered in the server's place: {}", self.status));
+        Some(failure.with_code(format!("{OF_PROXY}{}", self.status.as_u16())).with_remedy(remedy))
     }
 
     /// What a manual calls this status, when the body has no better name for it.

@@ -6,6 +6,8 @@ pub(crate) mod amqp;
 pub mod api;
 #[cfg(feature = "neo4j")]
 pub(crate) mod bolt;
+#[cfg(feature = "cassandra")]
+pub(crate) mod cql;
 pub mod dial;
 #[cfg(feature = "wire-http")]
 pub mod http;

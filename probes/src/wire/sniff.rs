@@ -31,6 +31,8 @@ pub enum Protocol {
     Kafka,
     /// MQTT.
     Mqtt,
+    /// Cassandra's native protocol.
+    Cql,
     /// Neo4j's Bolt.
     Bolt,
     /// SQL Server's TDS.
@@ -57,6 +59,7 @@ impl fmt::Display for Protocol {
             Self::MongoDb => "MongoDB",
             Self::Kafka => "Kafka",
             Self::Mqtt => "MQTT",
+            Self::Cql => "CQL",
             Self::Bolt => "Bolt",
             Self::Tds => "TDS",
             Self::Mail => "SMTP or FTP",
@@ -81,6 +84,8 @@ impl Protocol {
             | [b'C', b'L', b'I', b'E', b'N', b'T', b'_', ..] => Some(Self::Memcached),
             // a CONNACK of MQTT 3
             [0x20, 2, 0 | 1, 0..=5, ..] => Some(Self::Mqtt),
+            // an ERROR, of a version from 3 to 6, shorter than 64 KiB
+            [0x83..=0x86, 0..=0x0f, _, _, 0, 0, 0, _, _, ..] => Some(Self::Cql),
             [b'2', b'2', b'0', b' ' | b'-', ..] => Some(Self::Mail),
             // alert (21) or handshake (22), version 3.x, a length below 2^14 + 256
             [21 | 22, 3, 0..=4, 0..=0x41, ..] => Some(Self::Tls),
@@ -128,6 +133,8 @@ impl Protocol {
                 .all(|(byte, known)| known.is_none_or(|known| known == *byte)),
             // CONNACK, or DISCONNECT in its place
             Self::Mqtt => first_of(&[0x20, 0xe0]),
+            // an answer, in any version
+            Self::Cql => first_of(&[0x81, 0x82, 0x83, 0x84, 0x85, 0x86]),
             // the version that was chosen, or a manifest: it cannot be told from a length, and so names no protocol
             Self::Bolt => bytes.iter().take(2).all(|byte| *byte == 0),
             // a reply, whole or not; its length cannot be told from other things, and so it names no protocol

@@ -54,6 +54,7 @@ const CHECKS: [Check; 22] = [
         "a valid login may not ask the deep questions",
         "healthy, with partial coverage",
         Own(&[
+            ("cassandra", Ok("a role with LOGIN only")),
             ("clickhouse", Ok("a server of today, and a user without grants")),
             ("consul", Ok("a token without any right, and lists that are empty for that")),
             ("elasticsearch", Err("its security cannot be had here; OpenSearch has the row")),
@@ -76,6 +77,7 @@ const CHECKS: [Check; 22] = [
         "the database, virtual host or page is unknown",
         "`config`",
         Own(&[
+            ("cassandra", Ok("a keyspace that does not exist")),
             ("clickhouse", Ok("a database that does not exist")),
             ("consul", Ok("a datacenter that does not exist")),
             ("elasticsearch", Ok("an index that does not exist")),
@@ -101,6 +103,7 @@ const CHECKS: [Check; 22] = [
         "a client certificate is wanted, in TLS 1.2",
         "`tls`, code `client_cert`",
         Own(&[
+            ("cassandra", Ok("no client certificate where one is wanted, by TLS 1.2")),
             ("clickhouse", Ok("no client certificate where one is wanted, by TLS 1.2")),
             ("consul", Ok("no client certificate where one is wanted, by TLS 1.2")),
             ("elasticsearch", Ok("no client certificate where one is wanted, by TLS 1.2")),
@@ -123,6 +126,7 @@ const CHECKS: [Check; 22] = [
         "a client certificate is wanted, in TLS 1.3",
         "`tls`, code `client_cert`",
         Own(&[
+            ("cassandra", Ok("no client certificate where one is wanted, by TLS 1.3")),
             ("clickhouse", Ok("no client certificate where one is wanted, by TLS 1.3")),
             ("consul", Ok("no client certificate where one is wanted, by TLS 1.3")),
             ("elasticsearch", Ok("no client certificate where one is wanted, by TLS 1.3")),
@@ -145,6 +149,7 @@ const CHECKS: [Check; 22] = [
         "TLS is wanted, we speak plain text",
         "`tls`, or the server's own refusal or close",
         Own(&[
+            ("cassandra", Ok("plain text to a TLS port")),
             ("clickhouse", Ok("plain text to the port of TLS")),
             ("consul", Ok("plain text to a TLS port")),
             ("elasticsearch", Ok("plain text to a port of TLS")),
@@ -167,6 +172,7 @@ const CHECKS: [Check; 22] = [
         "plain text is spoken, we begin with TLS",
         "`tls`, where the server says anything",
         Own(&[
+            ("cassandra", Ok("TLS to a plain-text port")),
             ("clickhouse", Ok("TLS to the port of plain text")),
             ("consul", Ok("TLS to a plain-text port")),
             ("elasticsearch", Ok("TLS to a port of plain text")),
@@ -201,6 +207,7 @@ const CHECKS: [Check; 22] = [
         "another role than expected, lag, or no quorum",
         "the finding",
         Own(&[
+            ("cassandra", Ok("two of three nodes are lost")),
             ("clickhouse", Ok("a replica that is behind")),
             ("consul", Ok("two of three servers are down, and the lists would answer after ten seconds")),
             ("elasticsearch", Ok("one of three nodes killed")),

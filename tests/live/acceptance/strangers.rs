@@ -30,7 +30,8 @@ pub(crate) enum Meeting {
 use Meeting::{Closed as C, Named as N, Same as O, Silent as S};
 
 /// Whose port it is, and what the protocol is called.
-pub(crate) const PEERS: [(&str, &str); 17] = [
+pub(crate) const PEERS: [(&str, &str); 18] = [
+    ("cassandra", "CQL"),
     ("clickhouse", "HTTP"),
     ("clickhouse, native port", "native protocol"),
     ("consul", "HTTP"),
@@ -55,26 +56,28 @@ pub(crate) const PEERS: [(&str, &str); 17] = [
 ///
 /// MySQL and NATS greet, so that a probe of theirs says nothing before it has heard something.
 pub(crate) const MEETINGS: [[Meeting; PEERS.len()]; BACKENDS.len()] = [
-    [O, N, N, N, N, C, C, C, C, N, N, N, N, C, N, C, C],
-    [O, O, O, O, O, C, C, C, C, N, N, N, O, C, N, C, C],
-    [N, O, N, O, O, C, C, C, C, N, N, N, O, C, N, C, C],
-    [O, O, O, O, O, C, C, C, C, N, N, O, O, C, N, C, C],
-    [S, S, S, S, N, O, S, C, C, N, N, C, N, N, N, S, C],
-    [S, N, N, N, N, C, O, S, C, N, N, C, N, C, N, N, C],
-    [S, N, S, S, N, C, S, O, C, N, N, C, S, C, N, S, C],
-    [S, N, N, N, N, C, N, C, O, N, N, C, N, C, N, S, C],
-    [S, S, S, S, S, S, S, S, S, O, N, S, S, S, S, S, S],
-    [S, S, S, S, S, S, S, S, S, N, O, S, S, S, S, S, S],
-    [S, N, S, S, N, C, S, C, C, N, N, O, S, C, N, S, C],
-    [N, O, N, O, O, C, C, C, C, N, N, N, O, C, N, C, C],
-    [S, S, S, S, N, S, S, C, C, N, N, C, N, O, N, S, C],
-    [S, N, S, S, N, C, S, S, C, N, N, C, S, C, O, S, C],
-    [S, N, N, N, N, C, N, C, C, N, N, C, N, C, N, O, C],
-    [S, N, S, S, N, C, S, C, C, N, N, C, N, C, N, S, O],
+    [O, S, N, S, S, N, S, S, C, C, N, N, C, N, C, N, S, C],
+    [N, O, N, N, N, N, C, C, C, C, N, N, N, N, C, N, C, C],
+    [N, O, O, O, O, N, C, C, C, C, N, N, N, O, C, N, C, C],
+    [N, N, O, N, O, O, C, C, C, C, N, N, N, O, C, N, C, C],
+    [N, O, O, O, O, O, C, C, C, C, N, N, O, O, C, N, C, C],
+    [S, S, S, S, S, N, O, S, C, C, N, N, C, N, N, N, S, C],
+    [N, S, N, N, N, N, C, O, S, C, N, N, C, N, C, N, N, C],
+    [N, S, N, S, S, N, C, S, O, C, N, N, C, S, C, N, S, C],
+    [N, S, N, N, N, N, C, N, C, O, N, N, C, N, C, N, S, C],
+    [S, S, S, S, S, S, S, S, S, S, O, N, S, S, S, S, S, S],
+    [S, S, S, S, S, S, S, S, S, S, N, O, S, S, S, S, S, S],
+    [N, S, N, S, S, N, C, S, C, C, N, N, O, S, C, N, S, C],
+    [N, N, O, N, O, O, C, C, C, C, N, N, N, O, C, N, C, C],
+    [N, S, S, S, S, N, S, S, C, C, N, N, C, N, O, N, S, C],
+    [C, S, N, S, S, N, C, S, S, C, N, N, C, S, C, O, S, C],
+    [N, S, N, N, N, N, C, N, C, C, N, N, C, N, C, N, O, C],
+    [N, S, N, S, S, N, C, S, C, C, N, N, C, N, C, N, S, O],
 ];
 
 fn address(peer: &str) -> SocketAddr {
     match peer {
+        "cassandra" => servers::cassandra::shared().addr(),
         "clickhouse" => servers::clickhouse::shared().addr(),
         "clickhouse, native port" => servers::clickhouse::shared().native_addr(),
         "consul" => servers::consul::shared().addr(),

@@ -91,7 +91,7 @@ fn refusals_of_a_server_of_today() {
     let peer = Peer::start([Script::new().wait_for("\r\n\r\n").say(answer("502 Bad Gateway", "", "<html>"))]);
     let outcome = ask(&peer, json!({}));
     check(&UNAVAILABLE, &outcome);
-    assert_eq!(code(&outcome), Some("HTTP 502"));
+    assert_eq!(code(&outcome), Some("proxy 502"));
 
     let denied = "Code: 497. DB::Exception: probe: Not enough privileges. (ACCESS_DENIED)\n";
     let script = QUESTIONS.into_iter().chain(LAST).fold(Script::new(), |script, (word, rows)| {

@@ -54,7 +54,7 @@ fn a_proxy_lets_in_who_may() {
     assert_eq!(fact(&outcome, "master_node"), "n1");
     for (state, outcome) in [(&WRONG, at(&format!("{USER}@"), json!({ "password": "another" }))), (&NOBODY, at("", json!({})))] {
         check(state, &outcome);
-        assert_eq!(code(&outcome), Some("401"));
+        assert_eq!(code(&outcome), Some("proxy 401"));
     }
     let plain = Asked::new(KIND, entry(proxy.https(), json!({}))).run();
     check(&PLAIN_TO_TLS, &plain);
@@ -94,9 +94,9 @@ fn a_proxy_says_that_nobody_is_behind_it() {
     node.process().freeze();
     let outcome = run();
     check(&HUNG_BEHIND, &outcome);
-    assert_eq!(code(&outcome), Some("504"));
+    assert_eq!(code(&outcome), Some("proxy 504"));
     node.process().kill9();
-    let outcome = eventually(SOON, "the proxy notices", || Some(run()).filter(|outcome| code(outcome) == Some("502")));
+    let outcome = eventually(SOON, "the proxy notices", || Some(run()).filter(|outcome| code(outcome) == Some("proxy 502")));
     check(&DEAD_BEHIND, &outcome);
 }
 

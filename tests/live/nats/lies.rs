@@ -8,6 +8,7 @@ use probity_probes::{Depth, FailureKind, Options};
 use serde_json::{Value, json};
 
 use super::{code, entry, fact};
+use crate::support::outcome::sees;
 use crate::support::probe::Asked;
 use crate::support::servers::nats::{Cluster, Nats};
 use crate::support::servers::{PASSWORD, USER};
@@ -116,8 +117,9 @@ fn a_cluster_that_says_ok_without_its_meta_leader_and_with_full_storage() {
     found(&loose, &NOT_LED);
     found(&strict, &NOT_LED_BUT_NEEDED);
     assert!(HEALTH.into_iter().all(|path| is_ok(node, path)), "the monitor no longer lies about the meta leader");
-    // The stream has lost its majority, too.
-    assert!(led.run().findings.iter().any(|finding| finding.code == "stream_leader"));
+    eventually(PATIENCE, "the stream's leader knows that it has lost its majority, too", || {
+        sees("stream_leader", &led.run()).then_some(())
+    });
     leader.restart();
     follower.restart();
     well(&loose, &BACK);

@@ -4,6 +4,7 @@
 //! value is dropped, and with the test process at the latest. Those from `shared()` are for many tests at once:
 //! nobody may make them sick.
 
+pub(crate) mod cassandra;
 pub(crate) mod clickhouse;
 pub(crate) mod consul;
 pub(crate) mod kafka;
@@ -46,6 +47,7 @@ const KNOWN: &[(&str, &[&str], &str)] = &[
 
 /// What Debian does not have, or, as `newest-…`, has only of an older version.
 const FARM: &[&str] = &[
+    "cassandra",
     "consul",
     "elasticsearch",
     "ferretdb",
