@@ -85,7 +85,7 @@ impl Protocol {
             // a CONNACK of MQTT 3
             [0x20, 2, 0 | 1, 0..=5, ..] => Some(Self::Mqtt),
             // an ERROR, of a version from 3 to 6, shorter than 64 KiB
-            [0x83..=0x86, 0..=0x0f, _, _, 0, 0, 0, _, _, ..] => Some(Self::Cql),
+            [0x83..=0x86, 0..=0x0f, _, _, 0, 0, 0, ..] => Some(Self::Cql),
             [b'2', b'2', b'0', b' ' | b'-', ..] => Some(Self::Mail),
             // alert (21) or handshake (22), version 3.x, a length below 2^14 + 256
             [21 | 22, 3, 0..=4, 0..=0x41, ..] => Some(Self::Tls),

@@ -56,12 +56,12 @@ pub(crate) const PEERS: [(&str, &str); 18] = [
 ///
 /// MySQL and NATS greet, so that a probe of theirs says nothing before it has heard something.
 pub(crate) const MEETINGS: [[Meeting; PEERS.len()]; BACKENDS.len()] = [
-    [O, S, N, S, S, N, S, S, C, C, N, N, C, N, C, N, S, S],
+    [O, S, N, S, S, N, S, S, C, C, N, N, C, N, C, N, S, C],
     [N, O, N, N, N, N, C, C, C, C, N, N, N, N, C, N, C, C],
     [N, O, O, O, O, N, C, C, C, C, N, N, N, O, C, N, C, C],
     [N, N, O, N, O, O, C, C, C, C, N, N, N, O, C, N, C, C],
     [N, O, O, O, O, O, C, C, C, C, N, N, O, O, C, N, C, C],
-    [S, S, S, S, S, N, O, S, C, C, N, N, C, N, N, N, S, C],
+    [N, S, S, S, S, N, O, S, C, C, N, N, C, N, N, N, S, C],
     [N, S, N, N, N, N, C, O, S, C, N, N, C, N, C, N, N, C],
     [N, S, N, S, S, N, C, S, O, C, N, N, C, S, C, N, S, C],
     [N, S, N, N, N, N, C, N, C, O, N, N, C, N, C, N, S, C],
@@ -72,7 +72,7 @@ pub(crate) const MEETINGS: [[Meeting; PEERS.len()]; BACKENDS.len()] = [
     [N, S, S, S, S, N, S, S, C, C, N, N, C, N, O, N, S, C],
     [C, S, N, S, S, N, C, S, S, C, N, N, C, S, C, O, S, C],
     [N, S, N, N, N, N, C, N, C, C, N, N, C, N, C, N, O, C],
-    [S, S, N, S, S, N, C, S, C, C, N, N, C, N, C, N, S, O],
+    [N, S, N, S, S, N, C, S, C, C, N, N, C, N, C, N, S, O],
 ];
 
 fn address(peer: &str) -> SocketAddr {
