@@ -23,7 +23,7 @@ case "${1:-build}" in
     build) needs="$build" ;;
     demo) needs="$build $servers" ;;
     servers) needs="$build $farm" ;;
-    test) needs="$build $servers pgbouncer:pgbouncer zkServer.sh:zookeeper promtool:prometheus" ;;
+    test) needs="$build $servers $farm pgbouncer:pgbouncer zkServer.sh:zookeeper promtool:prometheus" ;;
     *) echo "usage: tests/setup.sh build|demo|servers|test" >&2; exit 2 ;;
 esac
 
