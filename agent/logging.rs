@@ -19,7 +19,7 @@ const QUIET: [&str; 7] = [
 
 /// Never heard, whoever asks: at `trace` they write the login with its password, and they repeat the words of
 /// servers. What matters of them is in the outcome.
-const SILENT: [&str; 2] = ["async_nats", "lapin"];
+const SILENT: [&str; 3] = ["async_nats", "lapin", "tiberius"];
 
 /// Sets logging up for the whole process.
 ///

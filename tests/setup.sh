@@ -18,12 +18,12 @@ build="cc:gcc c++:g++ make:make pkg-config:pkg-config /usr/include/openssl/ssl.h
 servers="clickhouse-server:clickhouse-server nginx:nginx-light memcached:memcached mosquitto:mosquitto mariadbd:mariadb-server \
     nats-server:nats-server postgres:postgresql-15 rabbitmqctl:rabbitmq-server redis-server:redis-server"
 # What the servers are made with that Debian does not have; Go is needed as well, newer than Debian's.
-farm="mvn:maven javac:openjdk-17-jdk-headless python3:python3-venv"
+farm="mvn:maven javac:openjdk-17-jdk-headless python3:python3-venv npm:npm"
 case "${1:-build}" in
     build) needs="$build" ;;
     demo) needs="$build $servers" ;;
     servers) needs="$build $farm" ;;
-    test) needs="$build $servers pgbouncer:pgbouncer zkServer.sh:zookeeper promtool:prometheus" ;;
+    test) needs="$build $servers $farm pgbouncer:pgbouncer zkServer.sh:zookeeper promtool:prometheus" ;;
     *) echo "usage: tests/setup.sh build|demo|servers|test" >&2; exit 2 ;;
 esac
 

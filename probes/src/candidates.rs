@@ -110,13 +110,6 @@ impl<'a> Candidates<'a> {
     }
 }
 
-/// Where a run was before it turned to another address.
-#[derive(Debug)]
-pub struct Aside {
-    candidate: usize,
-    connections: usize,
-}
-
 impl Run {
     /// Cuts what comes next before the end of the run, or, with `None`, no longer.
     pub(crate) fn narrow(&mut self, budget: Option<Duration>) {
@@ -141,17 +134,21 @@ impl Run {
         self.notes = Notes::default();
     }
 
-    /// Turns to another address of the target for a deep question, which has its own limit; [`Run::back`] returns.
-    pub fn aside(&mut self, candidate: usize) -> Aside {
-        self.narrow(Some(self.question_limit()));
-        Aside { candidate: mem::replace(&mut self.candidate, candidate), connections: self.connections.len() }
-    }
-
-    /// Returns to the address of the session.
-    pub fn back(&mut self, from: &Aside) {
-        self.narrow(None);
-        self.candidate = from.candidate;
-        self.connections.truncate(from.connections);
+    /// Asks another address of the target, as [`Run::beside`] does; what goes wrong there comes with its name.
+    ///
+    /// # Errors
+    /// The name of the address and the kind of failure, as findings list them.
+    pub async fn beside_at<T>(
+        &mut self,
+        target: &Target,
+        candidate: usize,
+        ask: impl AsyncFnOnce(&mut Self) -> Result<T, Failure>,
+    ) -> Result<T, String> {
+        let own = mem::replace(&mut self.candidate, candidate);
+        let answer = self.beside(ask).await;
+        let answer = answer.map_err(|failure| format!("{} ({})", self.endpoint(target), failure.kind));
+        self.candidate = own;
+        answer
     }
 
     /// Says that the address is well, but not the one that is looked for: another one may be, and nothing is wrong.

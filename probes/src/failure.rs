@@ -257,6 +257,9 @@ impl Failure {
             if let Some(fault) = inner.downcast_ref::<WireFault>() {
                 return fault.to_failure();
             }
+            if let Some(failure) = inner.downcast_ref::<Self>() {
+                return failure.clone();
+            }
             if let Some(tls) = inner.downcast_ref::<rustls::Error>() {
                 return Self::from_tls(tls);
             }

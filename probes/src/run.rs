@@ -12,7 +12,7 @@ use std::{
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
-use tokio::time::{Instant, error::Elapsed, timeout, timeout_at};
+use tokio::time::{Instant, error::Elapsed, timeout_at};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -502,13 +502,19 @@ impl Run {
         Ok(value)
     }
 
-    /// Asks somebody else beside the session, for no longer than one question may take; none in silence. The
-    /// connections that this takes are not the session's.
-    pub async fn beside<T>(&mut self, ask: impl AsyncFnOnce(&mut Self) -> T) -> Option<T> {
-        let (limit, own) = (self.question_limit(), self.connections.len());
-        let answer = timeout(limit, ask(self)).await.ok();
+    /// Asks somebody else beside the session, for no longer than one question may take. The connections that this takes
+    /// are not the session's.
+    ///
+    /// # Errors
+    /// The question's own failure, or a timeout.
+    pub async fn beside<T>(&mut self, ask: impl AsyncFnOnce(&mut Self) -> Result<T, Failure>) -> Result<T, Failure> {
+        let (deadline, own) = (self.deadline, self.connections.len());
+        self.narrow(Some(self.question_limit()));
+        // Steps end there by themselves and say which; what is no step of its own ends here.
+        let answer = timeout_at(self.deadline, ask(self)).await;
+        self.deadline = deadline;
         self.connections.truncate(own);
-        answer
+        answer.unwrap_or_else(|_| Err(Failure::new(FailureKind::Timeout, "no answer in the time of one question")))
     }
 
     /// Says that the peer will close this session, so that it is not kept for the next run.

@@ -13,7 +13,7 @@ use std::{
 };
 
 use rustls::{
-    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme, SupportedProtocolVersion,
     client::{
         ResolvesClientCert,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -77,10 +77,15 @@ impl TlsConfig {
     }
 
     /// Reads the files and builds what rustls needs; `unmet` learns of a wish for a certificate that we do not have.
-    pub(crate) fn client(&self, alpn: &[&[u8]], unmet: &Arc<UnmetWish>) -> Result<Arc<ClientConfig>, Failure> {
+    pub(crate) fn client(
+        &self,
+        versions: &[&'static SupportedProtocolVersion],
+        alpn: &[&[u8]],
+        unmet: &Arc<UnmetWish>,
+    ) -> Result<Arc<ClientConfig>, Failure> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .map_err(|error| Failure::from_tls(&error))?;
         let trusting = if self.insecure {
             builder.dangerous().with_custom_certificate_verifier(Arc::new(AcceptAnything(provider)))

@@ -17,8 +17,12 @@ use crate::support::probe::Asked;
 use crate::support::servers::cassandra::client::frame;
 use crate::support::servers::mongodb::message;
 use crate::support::servers::neo4j::script;
+use crate::support::servers::sqlserver::tokens;
 
 const SENTINEL: &str = "probe-sentinel-4711";
+
+/// What PRELOGIN says of encryption that there is not.
+const NO_TLS: u8 = 2;
 
 /// A peer that repeats the secret in every place where its protocol has room for words.
 fn echo(kind: &str) -> Script {
@@ -84,13 +88,21 @@ fn echo(kind: &str) -> Script {
             Script::new().wait_for("AMQP\0\0\x09\x01").say([&head, SENTINEL.as_bytes(), &[0, 0, 0, 0, 0xce]].concat())
         }
         "redis" => Script::new().wait_for("\r\n").say(format!("-WRONGPASS {SENTINEL}\r\n")),
+        "sqlserver" => {
+            let prelogin = Script::new().wait_for([NO_TLS]).say(tokens::packets(4, &tokens::prelogin(NO_TLS)));
+            prelogin.wait_for("m\0a\0s\0t\0e\0r\0").say(tokens::packets(4, &tokens::error(18456, 1, SENTINEL))).close()
+        }
         _ => Script::new().say(SENTINEL).close(),
     }
 }
 
 /// The example with the secret in one of all the places where it may be given.
 fn places(entry: &Entry, place: &str) -> Vec<Value> {
-    let base = at(entry, place);
+    let mut base = at(entry, place);
+    if entry.manual.title == "SQL Server" {
+        // Under TLS nothing of it could be echoed.
+        base["url"] = format!("{}&encrypt=disable", base["url"].as_str().unwrap_or_default()).into();
+    }
     let schema = serde_json::to_value(entry.schema()).expect("a schema is JSON");
     let properties = schema["properties"].as_object().expect("an entry is a table");
     let mut found = Vec::new();
@@ -98,7 +110,8 @@ fn places(entry: &Entry, place: &str) -> Vec<Value> {
     let token = (entry.manual.title == "NATS").then(|| format!("://{SENTINEL}@"));
     for url in [Some(format!("://probe:{SENTINEL}@")), token].into_iter().flatten() {
         let mut keys = base.clone();
-        let plain = keys["url"].as_str().unwrap_or_default().replace("postgres@", "").replace("root@", "");
+        let plain = ["postgres@", "root@", "probe@"].iter().fold(keys["url"].to_string(), |url, user| url.replace(user, ""));
+        let plain = plain.trim_matches('"');
         keys["url"] = plain.replacen("://", &url, 1).into();
         found.push(keys);
     }
@@ -136,9 +149,9 @@ fn a_secret_is_in_no_outcome_and_no_log() {
     }
     let log = Log::default();
     let writer = log.clone();
-    // Libraries print what they read and write at DEBUG and TRACE, lapin even at ERROR: the agent keeps them quiet.
+    // Libraries print what they read and write at DEBUG and TRACE, lapin and tiberius even at ERROR: the agent keeps them quiet.
     let own = Targets::new().with_target("probity_probes", LevelFilter::TRACE).with_default(LevelFilter::WARN);
-    let own = own.with_target("lapin", LevelFilter::OFF);
+    let own = own.with_target("lapin", LevelFilter::OFF).with_target("tiberius", LevelFilter::OFF);
     let all = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(move || writer.clone()).with_filter(own);
     tracing::subscriber::set_global_default(tracing_subscriber::registry().with(all)).expect("the first subscriber");
     tracing::warn!("begin");

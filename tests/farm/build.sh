@@ -115,6 +115,14 @@ oracle_clients() {
     (cd "$1" && npm ci --silent --ignore-scripts --no-audit --no-fund)
 }
 
+# A server, and clients of other people that must take our own stand-in for one.
+sqlserver() {
+    python3 -m venv "$1/venv"
+    "$1/venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$here/sqlserver/requirements.txt"
+    cp "$here"/sqlserver/package*.json "$1/"
+    (cd "$1" && npm ci --silent --no-audit --no-fund)
+}
+
 # Its version list is not served, and a plain build panics at start: three files are generated and not in the module.
 ferretdb() {
     version=$(cat "$here/ferretdb/version")
@@ -135,20 +143,22 @@ tool() {
     case $1 in
         consul | nats | ferretdb) echo go ;;
         mongodb) echo python3 ;;
-        oracle-clients) echo npm ;;
+        oracle-clients | sqlserver) echo python3 npm ;;
         *) echo mvn ;;
     esac
 }
 
-for part in ${*:-elasticsearch opensearch opensearch-secure neo4j cassandra kafka mongodb nats ferretdb consul oracle-clients}; do
+for part in ${*:-elasticsearch opensearch opensearch-secure neo4j cassandra kafka mongodb oracle-clients sqlserver nats ferretdb consul}; do
     mark=$(cat "$here/$part"/* | sha256sum | cut -c1-16)
     if [ "$(cat "$farm/$part/.built" 2>/dev/null)" = "$mark" ]; then
         continue
     fi
-    if ! command -v "$(tool "$part")" >/dev/null 2>&1; then
-        echo "$part is left out: it is made with $(tool "$part"), which is not installed" >&2
-        continue
-    fi
+    for tool in $(tool "$part"); do
+        if ! command -v "$tool" >/dev/null 2>&1; then
+            echo "$part is left out: it is made with $tool, which is not installed" >&2
+            continue 2
+        fi
+    done
     printf 'building %s … ' "$part" >&2
     begun=$(date +%s)
     rm -rf "${farm:?}/$part"

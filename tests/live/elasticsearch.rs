@@ -3,7 +3,6 @@
 mod access;
 mod faults;
 mod sessions;
-mod tls;
 
 #[path = "search/blocks.rs"]
 #[expect(clippy::duplicate_mod, reason = "both products are held against it")]
@@ -20,6 +19,9 @@ mod masters;
 #[path = "search/serving.rs"]
 #[expect(clippy::duplicate_mod, reason = "both products are held against it")]
 mod serving;
+#[path = "search/tls.rs"]
+#[expect(clippy::duplicate_mod, reason = "both products are held against it")]
+mod tls;
 
 use crate::support::truth::State;
 

@@ -167,4 +167,4 @@ macro_rules! given_tests {
     };
 }
 
-given_tests! { cassandra clickhouse consul elasticsearch http kafka memcached mongodb mqtt mysql nats neo4j opensearch oracle postgres rabbitmq redis }
+given_tests! { cassandra clickhouse consul elasticsearch http kafka memcached mongodb mqtt mysql nats neo4j opensearch oracle postgres rabbitmq redis sqlserver }

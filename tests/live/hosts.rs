@@ -19,7 +19,7 @@ const NONE_ANSWERS: (&str, &str) = ("no host answers", "the first is down, the s
 const TAKEN_OVER: (&str, &str) = ("the host of the warm session goes down", "the second of two takes over");
 
 /// The backends that take a list of hosts.
-const TAKE_LISTS: [&str; 13] = [
+const TAKE_LISTS: [&str; 14] = [
     "cassandra",
     "clickhouse",
     "elasticsearch",
@@ -33,6 +33,7 @@ const TAKE_LISTS: [&str; 13] = [
     "postgres",
     "rabbitmq",
     "redis",
+    "sqlserver",
 ];
 
 /// It asks the others, too, and has a row of its own for that.

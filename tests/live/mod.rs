@@ -25,13 +25,14 @@ mod redis;
 mod search;
 mod sessions;
 mod sockets;
+mod sqlserver;
 mod tls;
 pub(crate) mod truth;
 
 use crate::support::truth::State;
 
 /// Every backend, in the order of the alphabet.
-pub(crate) const BACKENDS: [&str; 17] = [
+pub(crate) const BACKENDS: [&str; 18] = [
     "cassandra",
     "clickhouse",
     "consul",
@@ -49,6 +50,7 @@ pub(crate) const BACKENDS: [&str; 17] = [
     "postgres",
     "rabbitmq",
     "redis",
+    "sqlserver",
 ];
 
 /// Every state that is made and decided here: the rows of the truth table.
@@ -71,6 +73,7 @@ pub(crate) fn states() -> Vec<State> {
         postgres::STATES,
         rabbitmq::STATES,
         redis::STATES,
+        sqlserver::STATES,
     ]
     .concat()
     .into_iter()

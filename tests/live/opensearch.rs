@@ -4,7 +4,6 @@ mod access;
 mod faults;
 mod security;
 mod sessions;
-mod tls;
 
 #[path = "search/blocks.rs"]
 #[expect(clippy::duplicate_mod, reason = "both products are held against it")]
@@ -21,6 +20,9 @@ mod masters;
 #[path = "search/serving.rs"]
 #[expect(clippy::duplicate_mod, reason = "both products are held against it")]
 mod serving;
+#[path = "search/tls.rs"]
+#[expect(clippy::duplicate_mod, reason = "both products are held against it")]
+mod tls;
 
 use crate::support::truth::State;
 

@@ -41,7 +41,6 @@ fn status(snapshot: &Snapshot) -> Vec<Family> {
                 FailureKind::ALL.map(|kind| (kind.as_str(), flag(failure == Some(kind)))).into()
             }),
         info(snapshot),
-        gauge("probity_ready", "Whether the application may get traffic.").of(flag(snapshot.aggregate.ready)),
     ]
 }
 

@@ -38,11 +38,9 @@ pub fn render(snapshot: &Snapshot, vitals: &Vitals) -> Bytes {
 #[must_use]
 pub fn manual(snapshot: &Snapshot, vitals: &Vitals) -> (Vec<MetricRow>, Vec<MetricRow>) {
     let rows = |families: Vec<Family>| families.iter().map(Family::row).collect::<Vec<_>>();
-    let (ready, dependencies) = rows(dependencies::families(snapshot)).into_iter().partition(|row| row.name == "probity_ready");
-    let own = rows(own::families(snapshot, vitals));
-    let process = own::process();
-    let process = process.iter().map(|family| MetricRow::of(family, ""));
-    (dependencies, [ready, own].into_iter().flatten().chain(process).collect())
+    let mut own = rows(own::families(snapshot, vitals));
+    own.extend(own::process().iter().map(|family| MetricRow::of(family, "")));
+    (rows(dependencies::families(snapshot)), own)
 }
 
 fn text(families: impl Iterator<Item = MetricFamily>) -> Bytes {

@@ -4,7 +4,7 @@ use std::sync::{LazyLock, atomic::Ordering::Relaxed};
 
 use prometheus::{core::Collector, process_collector::ProcessCollector, proto::MetricFamily};
 
-use super::family::{Family, label, number, seconds};
+use super::family::{Family, flag, label, number, seconds};
 use crate::{snapshot::Snapshot, vitals::Vitals};
 
 static PROCESS: LazyLock<ProcessCollector> = LazyLock::new(ProcessCollector::for_self);
@@ -17,6 +17,7 @@ pub(super) fn families(snapshot: &Snapshot, vitals: &Vitals) -> Vec<Family> {
     let mut build = gauge("probity_build_info", "What was built; always 1.").by("version");
     build.add(vec![label("version", env!("CARGO_PKG_VERSION"))], 1.0);
     vec![
+        gauge("probity_ready", "Whether the application may get traffic.").of(flag(snapshot.aggregate.ready)),
         gauge("probity_scheduler_lag_seconds", "How late the scheduler was at worst in the last two seconds.")
             .of(vitals.lag().as_secs_f64()),
         gauge("probity_runs_in_flight", "Runs that go on.").of(count(vitals.in_flight.load(Relaxed))),

@@ -376,13 +376,7 @@ impl Cassandra {
     async fn look_behind(&self, run: &mut Run) {
         let mut failing = Vec::new();
         for candidate in run.candidate + 1..self.target.candidates() {
-            let from = run.aside(candidate);
-            let place = run.endpoint(&self.target).to_string();
-            let greeting = self.greet(run).await;
-            run.back(&from);
-            if let Err(failure) = greeting {
-                failing.push(format!("{place} ({})", failure.kind));
-            }
+            failing.extend(run.beside_at(&self.target, candidate, async |run| self.greet(run).await).await.err());
         }
         if !failing.is_empty() {
             run.finding(Finding::degraded("contact_points_down", failing.join(", ")));

@@ -344,19 +344,16 @@ impl Kafka {
                 let dirs = conversation.log_dirs().await;
                 Ok::<_, Failure>((conversation, run.optional("DescribeLogDirs", dirs)?))
             };
-            let kind = match run.beside(visit).await {
-                Some(Ok((conversation, told))) => {
+            match run.beside(visit).await {
+                Ok((conversation, told)) => {
                     dirs.extend(told.into_iter().flatten());
                     match first {
                         None => first = Some(conversation),
                         Some(_) => conversation.close().await,
                     }
-                    continue;
                 }
-                Some(Err(failure)) => failure.kind,
-                None => FailureKind::Timeout,
-            };
-            lost.push((broker, kind));
+                Err(failure) => lost.push((broker, failure.kind)),
+            }
         }
         run.fact("brokers_reachable", brokers.len().min(MOST_BROKERS) - lost.len());
         if let Some((broker, kind)) = lost.first() {

@@ -36,6 +36,8 @@ pub mod postgres;
 pub mod rabbitmq;
 #[cfg(feature = "redis")]
 pub mod redis;
+#[cfg(feature = "sqlserver")]
+pub mod sqlserver;
 
 /// One row: the backend where its feature is on, its name alone where it is not.
 macro_rules! row {
@@ -66,4 +68,5 @@ pub(crate) const TABLE: &[Registration] = &[
     row!("postgres", postgres::Postgres),
     row!("rabbitmq", rabbitmq::Rabbitmq),
     row!("redis", redis::Redis),
+    row!("sqlserver", sqlserver::SqlServer),
 ];

@@ -597,7 +597,7 @@ const LOGIN_WANTED: &str = "Unauthorized";
 #[rustfmt::skip]
 static MANUAL: Manual = Manual {
     title: "MongoDB",
-    summary: "MongoDB 3.6 and later, and what speaks its protocol: alone, one member of a replica set, or a router. A server that the URL names is asked, and its set is judged by what it knows of the others, over one connection that is kept; the client library's second one, by which it watches, ends inside Probity.",
+    summary: "MongoDB and what speaks its protocol: alone, one member of a replica set, or a router. No `mongod` could be had for its tests: it was run against SecantusDB 0.7 and FerretDB 1.24, and scripted peers where a set has several members. A server that the URL names is asked, and its set is judged by what it knows of the others, over one connection that is kept; the client library's second one, by which it watches, ends inside Probity.",
     levels: &[
         LevelRow { level: "connect", question: "TCP, and TLS with `tls`", privilege: "–" },
         LevelRow { level: "handshake", question: "`hello`, SCRAM or X.509, `buildInfo`; without a user a `find` that shows that nobody has to log in", privilege: "a user without roles" },

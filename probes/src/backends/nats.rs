@@ -428,7 +428,7 @@ impl Nats {
             api.close().await;
             Ok::<_, Failure>((varz, jsz))
         });
-        let Some(Ok((varz, jsz))) = pages.await else {
+        let Ok((varz, jsz)) = pages.await else {
             run.missing("monitor");
             return Ok(());
         };

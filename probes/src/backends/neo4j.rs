@@ -354,7 +354,7 @@ impl Neo4j {
         let named: BTreeSet<_> = table.writers.iter().chain(&table.readers).take(MOST_SERVERS).collect();
         for address in named.into_iter().filter(|address| *address != own) {
             let answers = match self.at(address) {
-                Some(target) => run.beside(async |run| answers(&target, run).await).await.is_some_and(|answer| answer.is_ok()),
+                Some(target) => run.beside(async |run| answers(&target, run).await).await.is_ok(),
                 None => false,
             };
             reached.insert(address, answers);

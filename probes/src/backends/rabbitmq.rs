@@ -306,8 +306,8 @@ impl Rabbitmq {
             Ok::<_, Failure>(answers)
         });
         match answers.await {
-            Some(Ok(answers)) => self.judge(&answers, run),
-            _ => run.missing("management"),
+            Ok(answers) => self.judge(&answers, run),
+            Err(_) => run.missing("management"),
         }
         Ok(())
     }

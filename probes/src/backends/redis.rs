@@ -332,16 +332,13 @@ impl Redis {
     async fn examine_others(&self, session: &RedisSession, run: &mut Run) -> Result<(), Failure> {
         let (mut views, mut silent) = (Vec::new(), Vec::new());
         for candidate in 0..self.target.candidates() {
-            let from = run.aside(candidate);
-            let place = run.endpoint(&self.target).to_string();
-            let view = match &self.form {
+            let view = run.beside_at(&self.target, candidate, async |run| match &self.form {
                 Form::Sentinel { master, credentials } => View::of_sentinel(&self.target, credentials, master, run).await,
                 _ => View::of_node(&self.target, &self.credentials, run).await,
-            };
-            run.back(&from);
-            match view {
+            });
+            match view.await {
                 Ok(view) => views.push(view),
-                Err(failure) => silent.push(format!("{place} ({})", failure.kind)),
+                Err(place) => silent.push(place),
             }
         }
         if !silent.is_empty() {

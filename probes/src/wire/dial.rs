@@ -9,6 +9,7 @@ use std::{
 };
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
+use rustls::version::TLS12;
 use tokio::{
     net::{TcpStream, UnixStream},
     time::sleep,
@@ -24,7 +25,7 @@ use crate::{
     tls::{TlsConfig, UnmetWish},
     wire::{
         sniff::Protocol,
-        stream::{Socket, Stream, Wire},
+        stream::{Envelope, Socket, Stream, Wire},
     },
 };
 
@@ -50,6 +51,8 @@ pub struct Target {
     pub upgrade: bool,
     /// The protocols offered inside TLS.
     pub alpn: &'static [&'static [u8]],
+    /// What the handshake of a later TLS is put into, where it does not go as it is. It is one of TLS 1.2 then.
+    pub envelope: Option<&'static dyn Envelope>,
 }
 
 impl Target {
@@ -60,7 +63,7 @@ impl Target {
     #[must_use]
     pub fn plain(endpoints: Vec<Endpoint>) -> Self {
         assert!(!endpoints.is_empty(), "a target has an address");
-        Self { endpoints, second_look: false, tls: None, upgrade: false, alpn: &[] }
+        Self { endpoints, second_look: false, tls: None, upgrade: false, alpn: &[], envelope: None }
     }
 
     /// TLS from the first byte.
@@ -161,7 +164,7 @@ impl Run {
     /// # Errors
     /// `config` when the files cannot be used, otherwise `tls`, or what the operating system reports.
     pub async fn upgrade(&mut self, stream: Stream, target: &Target) -> Result<Stream, Failure> {
-        let (Stream::Plain(wire), Some(tls)) = (stream, &target.tls) else {
+        let (Stream::Plain(mut wire), Some(tls)) = (stream, &target.tls) else {
             return Err(self.stamp(Phase::Tls, Failure::new(FailureKind::Unexpected, "TLS was asked for twice")));
         };
         let host = match target.endpoint(self.candidate) {
@@ -170,17 +173,23 @@ impl Run {
         };
         tls.files().for_each(|path| self.watch_file(path));
         wire.tether().expect_tls();
+        // The tickets of TLS 1.3 follow behind the handshake, and nobody could tell whether as they are.
+        let versions = if target.envelope.is_some() { &[&TLS12][..] } else { rustls::ALL_VERSIONS };
+        if let Some(envelope) = target.envelope {
+            wire.enclose(envelope);
+        }
         let unmet = Arc::new(UnmetWish::default());
-        let prepared = tls.client(target.alpn, &unmet).and_then(|config| Ok((config, tls.name(host)?)));
+        let prepared = tls.client(versions, target.alpn, &unmet).and_then(|config| Ok((config, tls.name(host)?)));
         let (config, name) = prepared.map_err(|failure| self.stamp(Phase::Tls, failure))?;
         let handshake = self.phase(Phase::Tls, TlsConnector::from(config).connect(name, wire)).await;
-        let secured = handshake.map_err(|failure| match failure.code.as_deref() {
+        let mut secured = handshake.map_err(|failure| match failure.code.as_deref() {
             Some("negotiation" | "closed") if unmet.was_made() => {
                 let words = failure.server_message.unwrap_or_default();
                 Failure { phase: failure.phase, ..Failure::client_certificate(words) }
             }
             _ => failure,
         })?;
+        secured.get_mut().0.disclose();
         let stream = Stream::Tls(Box::new(secured));
         if self.phase_now().is_none() {
             self.note_tls(&stream, tls.insecure);

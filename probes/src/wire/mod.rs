@@ -38,6 +38,8 @@ pub mod resolve;
 pub mod search;
 pub mod sniff;
 pub mod stream;
+#[cfg(feature = "sqlserver")]
+pub(crate) mod tds;
 
 /// A task that drives a connection and ends with its session.
 #[derive(Debug)]

@@ -37,6 +37,8 @@ pub enum Protocol {
     Bolt,
     /// Oracle's packets.
     Oracle,
+    /// SQL Server's TDS.
+    Tds,
     /// SMTP or FTP: both greet with 220.
     Mail,
     /// One that is known by name only.
@@ -62,6 +64,7 @@ impl fmt::Display for Protocol {
             Self::Cql => "CQL",
             Self::Bolt => "Bolt",
             Self::Oracle => "Oracle Net",
+            Self::Tds => "TDS",
             Self::Mail => "SMTP or FTP",
             Self::Other(name) => name,
         })
@@ -142,6 +145,8 @@ impl Protocol {
                 bytes.iter().skip(2).take(2).all(|byte| *byte == 0)
                     && bytes.get(4).is_none_or(|kind| [2, 4, 5, 11].contains(kind))
             }
+            // a reply, whole or not; its length cannot be told from other things, and so it names no protocol
+            Self::Tds => first_of(&[4]) && bytes.get(1).is_none_or(|status| *status <= 1),
             // a method frame, or the header of another version
             Self::Amqp => first_of(&[1, b'A']),
             _ => true,

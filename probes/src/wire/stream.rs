@@ -4,7 +4,7 @@
 //! outside, whatever the library that holds it does.
 
 use std::{
-    io,
+    fmt, io,
     os::fd::AsFd,
     pin::Pin,
     sync::{
@@ -152,11 +152,39 @@ impl Watch {
     }
 }
 
+/// How a protocol carries a TLS handshake inside of its own packets; behind it the records go as they are.
+pub trait Envelope: fmt::Debug + Send + Sync {
+    /// Our part of the handshake, as the peer wants it.
+    fn seal(&self, records: &[u8]) -> Vec<u8>;
+
+    /// How many bytes of the peer's part follow behind a header: at least one.
+    ///
+    /// # Errors
+    /// It is not the header of such a packet, or of an empty one.
+    fn open(&self, header: [u8; HEADER]) -> Result<usize, Failure>;
+}
+
+/// The header of a packet that carries a part of a handshake.
+pub const HEADER: usize = 8;
+
+/// A handshake that goes on inside of packets.
+#[derive(Debug)]
+struct Enclosed {
+    envelope: &'static dyn Envelope,
+    /// What we say, until it is flushed; then what of it is still to be written.
+    out: Vec<u8>,
+    sealed: bool,
+    header: Vec<u8>,
+    /// How much of the present packet is still to be read.
+    left: usize,
+}
+
 /// A socket of ours with its limits.
 #[derive(Debug)]
 pub struct Wire {
     socket: Socket,
     tether: Arc<Tether>,
+    enclosed: Option<Enclosed>,
 }
 
 /// What the kernel gives.
@@ -205,7 +233,51 @@ impl Wire {
         let watch = Watch(socket.twin()?);
         let tether = Arc::new(Tether::new(expected));
         let connection = Connection { tether: Arc::clone(&tether), watch: Arc::new(watch) };
-        Ok((Self { socket, tether }, connection))
+        Ok((Self { socket, tether, enclosed: None }, connection))
+    }
+
+    /// From here on the TLS handshake goes on inside of packets.
+    pub(crate) fn enclose(&mut self, envelope: &'static dyn Envelope) {
+        self.enclosed = Some(Enclosed { envelope, out: Vec::new(), sealed: false, header: Vec::new(), left: 0 });
+    }
+
+    /// The handshake is over.
+    pub(crate) fn disclose(&mut self) {
+        self.enclosed = None;
+    }
+
+    fn poll_socket(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match &mut self.socket {
+            Socket::Tcp(socket) => Pin::new(socket).poll_read(cx, buf),
+            Socket::Unix(socket) => Pin::new(socket).poll_read(cx, buf),
+        }
+    }
+
+    /// Reads from inside of packets, and of their headers nothing that lies behind them.
+    fn poll_enclosed(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        while let Some(Enclosed { envelope, header, left: 0, .. }) = &self.enclosed {
+            let (envelope, known, mut piece) = (*envelope, header.len(), [0; HEADER]);
+            let mut piece = ReadBuf::new(&mut piece[known..]);
+            ready!(self.poll_socket(cx, &mut piece))?;
+            let Some(enclosed) = &mut self.enclosed else { break };
+            if piece.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            enclosed.header.extend_from_slice(piece.filled());
+            if let Ok(header) = <[u8; HEADER]>::try_from(enclosed.header.as_slice()) {
+                enclosed.header.clear();
+                enclosed.left = envelope.open(header).map_err(io::Error::other)?;
+            }
+        }
+        let most = self.enclosed.as_ref().map_or(0, |enclosed| enclosed.left.min(buf.remaining()));
+        let mut part = ReadBuf::new(buf.initialize_unfilled_to(most));
+        ready!(self.poll_socket(cx, &mut part))?;
+        let read = part.filled().len();
+        buf.advance(read);
+        if let Some(enclosed) = &mut self.enclosed {
+            enclosed.left -= read;
+        }
+        Poll::Ready(Ok(()))
     }
 
     pub(crate) fn tether(&self) -> &Tether {
@@ -216,16 +288,17 @@ impl Wire {
 impl AsyncRead for Wire {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        ready!(match &mut self.socket {
-            Socket::Tcp(socket) => Pin::new(socket).poll_read(cx, buf),
-            Socket::Unix(socket) => Pin::new(socket).poll_read(cx, buf),
-        })?;
+        ready!(if self.enclosed.is_some() { self.poll_enclosed(cx, buf) } else { self.poll_socket(cx, buf) })?;
         Poll::Ready(self.tether.account(&buf.filled()[before..]))
     }
 }
 
 impl AsyncWrite for Wire {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if let Some(enclosed) = &mut self.enclosed {
+            enclosed.out.extend_from_slice(buf);
+            return Poll::Ready(Ok(buf.len()));
+        }
         let written = match &mut self.socket {
             Socket::Tcp(socket) => Pin::new(socket).poll_write(cx, buf),
             Socket::Unix(socket) => Pin::new(socket).poll_write(cx, buf),
@@ -234,19 +307,47 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let all = bufs.iter().map(|buf| buf.len()).sum();
+        if let Some(enclosed) = &mut self.enclosed {
+            for buf in bufs {
+                enclosed.out.extend_from_slice(buf);
+            }
+            return Poll::Ready(Ok(all));
+        }
         let written = match &mut self.socket {
             Socket::Tcp(socket) => Pin::new(socket).poll_write_vectored(cx, bufs),
             Socket::Unix(socket) => Pin::new(socket).poll_write_vectored(cx, bufs),
         };
-        unless_closed(written, bufs.iter().map(|buf| buf.len()).sum())
+        unless_closed(written, all)
     }
 
     fn is_write_vectored(&self) -> bool {
         true
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    /// What was said of a handshake goes out at once, so that a flight is a packet.
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(mut enclosed) = self.enclosed.take() else { return Poll::Ready(Ok(())) };
+        if !enclosed.out.is_empty() && !enclosed.sealed {
+            (enclosed.out, enclosed.sealed) = (enclosed.envelope.seal(&enclosed.out), true);
+        }
+        let mut end = Poll::Ready(Ok(()));
+        while !enclosed.out.is_empty() {
+            match self.as_mut().poll_write(cx, &enclosed.out) {
+                Poll::Ready(Ok(written)) => drop(enclosed.out.drain(..written)),
+                Poll::Ready(Err(error)) => {
+                    end = Poll::Ready(Err(error));
+                    break;
+                }
+                Poll::Pending => {
+                    end = Poll::Pending;
+                    break;
+                }
+            }
+        }
+        enclosed.sealed &= !enclosed.out.is_empty();
+        self.enclosed = Some(enclosed);
+        end
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -71,6 +71,7 @@ const CHECKS: [Check; 22] = [
             ("postgres", Ok("a standby that is well")),
             ("rabbitmq", Ok("a user without the management API")),
             ("redis", Ok("a user without INFO")),
+            ("sqlserver", Ok("a log-in without a right to see the state of the server")),
         ]),
     ),
     check(
@@ -94,6 +95,7 @@ const CHECKS: [Check; 22] = [
             ("postgres", Ok("a database that does not exist")),
             ("rabbitmq", Ok("a virtual host that does not exist")),
             ("redis", Ok("a database that does not exist")),
+            ("sqlserver", Ok("a database that does not exist")),
         ]),
     ),
     check("the certificate has expired", "`tls`, code `expired`", Row("an expired certificate", &[])),
@@ -120,6 +122,7 @@ const CHECKS: [Check; 22] = [
             ("postgres", Ok("no client certificate where one is wanted")),
             ("rabbitmq", Ok("no client certificate where one is wanted, by TLS 1.2")),
             ("redis", Ok("no client certificate where one is wanted, in TLS 1.2")),
+            ("sqlserver", Ok("no client certificate where one is wanted, by TLS 1.2")),
         ]),
     ),
     check(
@@ -143,6 +146,7 @@ const CHECKS: [Check; 22] = [
             ("postgres", Ok("no client certificate where one is wanted")),
             ("rabbitmq", Ok("no client certificate where one is wanted, by TLS 1.3")),
             ("redis", Ok("no client certificate where one is wanted")),
+            ("sqlserver", Ok("no client certificate where one is wanted, by TLS 1.3")),
         ]),
     ),
     check(
@@ -166,6 +170,7 @@ const CHECKS: [Check; 22] = [
             ("postgres", Ok("plain text where TLS is demanded")),
             ("rabbitmq", Ok("plain text to a TLS port")),
             ("redis", Ok("plain text to a TLS port")),
+            ("sqlserver", Ok("plain text where TLS is demanded")),
         ]),
     ),
     check(
@@ -189,6 +194,7 @@ const CHECKS: [Check; 22] = [
             ("postgres", Ok("TLS that is not offered")),
             ("rabbitmq", Ok("TLS to a plain-text port")),
             ("redis", Ok("TLS to a plain-text port")),
+            ("sqlserver", Ok("TLS that is not offered")),
         ]),
     ),
     check(
@@ -224,6 +230,7 @@ const CHECKS: [Check; 22] = [
             ("postgres", Ok("a standby where a primary is expected")),
             ("rabbitmq", Err("a cluster is not made here; alarms and virtual hosts have rows")),
             ("redis", Ok("a replica where a primary is expected")),
+            ("sqlserver", Ok("a secondary where a primary is expected")),
         ]),
     ),
     check(

@@ -30,7 +30,7 @@ pub(crate) enum Meeting {
 use Meeting::{Closed as C, Named as N, Same as O, Silent as S};
 
 /// Whose port it is, and what the protocol is called.
-pub(crate) const PEERS: [(&str, &str); 17] = [
+pub(crate) const PEERS: [(&str, &str); 19] = [
     ("cassandra", "CQL"),
     ("clickhouse", "HTTP"),
     ("clickhouse, native port", "native protocol"),
@@ -46,32 +46,35 @@ pub(crate) const PEERS: [(&str, &str); 17] = [
     // To who speaks HTTP it answers so.
     ("neo4j", "HTTP"),
     ("opensearch", "HTTP"),
+    ("oracle", "Oracle Net"),
     ("postgres", "PostgreSQL"),
     ("rabbitmq", "AMQP"),
     ("redis", "Redis"),
+    ("sqlserver", "TDS"),
 ];
 
 /// Who asks, in the order of [`BACKENDS`], and what comes of it at each of [`PEERS`].
 ///
 /// MySQL and NATS greet, so that a probe of theirs says nothing before it has heard something.
 pub(crate) const MEETINGS: [[Meeting; PEERS.len()]; BACKENDS.len()] = [
-    [O, S, N, S, S, N, S, S, C, C, N, N, C, N, C, N, S],
-    [N, O, N, N, N, N, C, C, C, C, N, N, N, N, C, N, C],
-    [N, O, O, O, O, N, C, C, C, C, N, N, N, O, C, N, C],
-    [N, N, O, N, O, O, C, C, C, C, N, N, N, O, C, N, C],
-    [N, O, O, O, O, O, C, C, C, C, N, N, O, O, C, N, C],
-    [S, S, S, S, S, N, O, S, C, C, N, N, C, N, N, N, S],
-    [N, S, N, N, N, N, C, O, S, C, N, N, C, N, C, N, N],
-    [N, S, N, S, S, N, C, S, O, C, N, N, C, S, C, N, S],
-    [N, S, N, N, N, N, C, N, C, O, N, N, C, N, C, N, S],
-    [S, S, S, S, S, S, S, S, S, S, O, N, S, S, S, S, S],
-    [S, S, S, S, S, S, S, S, S, S, N, O, S, S, S, S, S],
-    [N, S, N, S, S, N, C, S, C, C, N, N, O, S, C, N, S],
-    [N, N, O, N, O, O, C, C, C, C, N, N, N, O, C, N, C],
-    [N, S, S, S, S, N, S, S, S, C, N, N, C, N, C, N, S],
-    [N, S, S, S, S, N, S, S, C, C, N, N, C, N, O, N, S],
-    [C, S, N, S, S, N, C, S, S, C, N, N, C, S, C, O, S],
-    [N, S, N, N, N, N, C, N, C, C, N, N, C, N, C, N, O],
+    [O, S, N, S, S, N, S, S, C, C, N, N, C, N, S, C, N, S, C],
+    [N, O, N, N, N, N, C, C, C, C, N, N, N, N, S, C, N, C, C],
+    [N, O, O, O, O, N, C, C, C, C, N, N, N, O, S, C, N, C, C],
+    [N, N, O, N, O, O, C, C, C, C, N, N, N, O, S, C, N, C, C],
+    [N, O, O, O, O, O, C, C, C, C, N, N, O, O, S, C, N, C, C],
+    [N, S, S, S, S, N, O, S, C, C, N, N, C, N, C, N, N, S, C],
+    [N, S, N, N, N, N, C, O, S, C, N, N, C, N, S, C, N, N, C],
+    [N, S, N, S, S, N, C, S, O, C, N, N, C, S, S, C, N, S, C],
+    [N, S, N, N, N, N, C, N, C, O, N, N, C, N, S, C, N, S, C],
+    [S, S, S, S, S, S, S, S, S, S, O, N, S, S, S, S, S, S, S],
+    [S, S, S, S, S, S, S, S, S, S, N, O, S, S, S, S, S, S, S],
+    [N, S, N, S, S, N, C, S, C, C, N, N, O, S, S, C, N, S, C],
+    [N, N, O, N, O, O, C, C, C, C, N, N, N, O, S, C, N, C, C],
+    [N, S, S, S, S, N, S, S, S, C, N, N, C, N, O, C, N, S, C],
+    [N, S, S, S, S, N, S, S, C, C, N, N, C, N, C, O, N, S, C],
+    [C, S, N, S, S, N, C, S, S, C, N, N, C, S, S, C, O, S, C],
+    [N, S, N, N, N, N, C, N, C, C, N, N, C, N, S, C, N, O, C],
+    [N, S, N, S, S, N, C, S, C, C, N, N, C, N, S, C, N, S, O],
 ];
 
 fn address(peer: &str) -> SocketAddr {
@@ -90,9 +93,11 @@ fn address(peer: &str) -> SocketAddr {
         "nats" => servers::nats::shared().addr(),
         "neo4j" => servers::neo4j::shared().addr(),
         "opensearch" => servers::search::Opensearch::shared().addr(),
+        "oracle" => servers::oracle::shared().addr(),
         "postgres" => servers::postgres::shared().addr(),
         "rabbitmq" => servers::rabbitmq::shared().addr(),
-        _ => servers::redis::shared().addr(),
+        "redis" => servers::redis::shared().addr(),
+        _ => servers::sqlserver::shared().addr(),
     }
 }
 
@@ -108,7 +113,9 @@ fn mistake(kind: &str, (peer, name): (&str, &str), meeting: Meeting) -> Option<S
     };
     // A listener is told whom it is asked for.
     let path = if kind == "oracle" { "/service" } else { "" };
-    let probe = Asked::new(kind, json!({ "url": format!("{scheme}://{}{path}", proxy.addr()) }));
+    // Nobody is let in there without a name.
+    let user = if kind == "sqlserver" { "probe@" } else { "" };
+    let probe = Asked::new(kind, json!({ "url": format!("{scheme}://{user}{}{path}", proxy.addr()) }));
     let outcome = probe.run_within(if meeting == S { PROMPT / 2 } else { 3 * PROMPT });
     let in_time = outcome.duration < PROMPT + late();
     let said = proxy.bytes_down() > 0;

@@ -177,6 +177,8 @@ fn a_role_that_cannot_be_read_is_no_wrong_password() {
     let probe = Asked::new("cassandra", json!({ "url": url, "username": "role0", "password": PASSWORD, "mode": "node" }));
     let log_in = || Client::log_in(nodes[0].addr(), "role0", PASSWORD);
     eventually(PATIENCE, "it is known", || log_in().ok());
+    // Else it is lost with the process.
+    nodes[1].nodetool("flush");
     nodes[1].process().kill9();
     let refusal = eventually(PATIENCE, "the other node has noticed", || {
         log_in().err().map(|error| error.to_string()).filter(|words| words.contains("Cannot achieve"))

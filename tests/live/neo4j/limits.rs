@@ -1,7 +1,6 @@
 //! A server that is short of everything, and whose databases are read-only.
 
 use std::sync::LazyLock;
-use std::time::Duration;
 
 use probity_probes::{Depth, FailureKind, Options};
 use serde_json::json;
@@ -10,7 +9,7 @@ use super::{code, deep, entry, expect, fact, observed};
 use crate::support::probe::Asked;
 use crate::support::servers::neo4j::Neo4j;
 use crate::support::truth::{Expected, check, states};
-use crate::support::{eventually, require};
+use crate::support::{PATIENCE, eventually, require};
 
 states! { "neo4j":
     READ_ONLY = "read-only", "server.databases.default_to_read_only=true" => Expected::HEALTHY;
@@ -66,6 +65,8 @@ fn a_question_beyond_its_memory_fails_alone() {
     let well = deep(&TIGHT, json!({}));
     check(&MEMORY_WELL, &well.run());
     let greedy = "UNWIND range(1, 1000000) AS x WITH collect(x) AS c RETURN size(c)";
+    // The first one is planned and compiled for seconds.
+    TIGHT.client().and_then(|mut client| client.rows("neo4j", greedy)).expect_err("it is beyond its memory");
     let outcome = expect(&MEMORY, &TIGHT, json!({ "query": greedy }));
     assert_eq!(code(&outcome), Some("TransientError.General.MemoryPoolOutOfMemoryError"));
     check(&MEMORY_WELL, &well.run());
@@ -75,10 +76,12 @@ fn a_question_beyond_its_memory_fails_alone() {
 fn open_transactions_use_the_server_up() {
     let warm = deep(&TIGHT, json!({}));
     check(&MEMORY_WELL, &warm.run());
-    // Each holds a thread as long as it is open.
+    // Each holds a thread as long as it is open; so does, for a moment, who has just left.
     let open = |database: &str| {
-        let mut client = TIGHT.client().expect("it answers");
-        client.begin(database).map(|()| client).expect("it begins")
+        eventually(PATIENCE, "it begins", || {
+            let mut client = TIGHT.client().ok()?;
+            client.begin(database).ok().map(|()| client)
+        })
     };
     let held = [open("neo4j"), open("neo4j")];
     let outcome = expect(&TRANSACTIONS, &TIGHT, json!({}));
@@ -88,5 +91,5 @@ fn open_transactions_use_the_server_up() {
     assert_eq!(code(&outcome), Some("TransientError.Request.NoThreadsAvailable"));
     check(&THREADS_WARM, &warm.run());
     drop((held, last));
-    eventually(Duration::from_secs(30), "the threads are free again", || warm.run().failure.is_none().then_some(()));
+    eventually(PATIENCE, "the threads are free again", || warm.run().failure.is_none().then_some(()));
 }

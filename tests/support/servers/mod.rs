@@ -20,6 +20,7 @@ pub(crate) mod postgres;
 pub(crate) mod rabbitmq;
 pub(crate) mod redis;
 pub(crate) mod search;
+pub(crate) mod sqlserver;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -59,6 +60,7 @@ const FARM: &[&str] = &[
     "opensearch",
     "opensearch-secure",
     "oracle-clients",
+    "sqlserver",
 ];
 
 /// Why the servers of a backend cannot be started here; `None` when they can.

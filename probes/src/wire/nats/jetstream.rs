@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use async_nats::{Client, HeaderMap, Request, RequestErrorKind};
-use base64::{Engine, engine::general_purpose::STANDARD};
+use base64::prelude::{BASE64_STANDARD, Engine};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::json;
 
@@ -96,7 +96,7 @@ impl Api {
             _ => {}
         }
         Ok(read
-            .and_then(|stored| STANDARD.decode(stored.message.data).ok())
+            .and_then(|stored| BASE64_STANDARD.decode(stored.message.data).ok())
             .map(|data| String::from_utf8_lossy(&data).into_owned()))
     }
 }
