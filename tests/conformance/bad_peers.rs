@@ -183,14 +183,14 @@ fn a_thousand_abandoned_runs_leave_nothing_behind() {
     }
     let own = std::process::id();
     let peer = peers::black_hole();
-    let probes: Vec<_> = backends().map(|(kind, entry)| (kind, probe(kind, &entry, peer.addr()))).collect();
+    let asked: Vec<_> = backends().map(|(kind, entry)| (kind, probe(kind, &entry, peer.addr()))).collect();
     let abandon = |times: usize| {
         std::thread::scope(|scope| {
-            for (kind, probe) in &probes {
+            for (kind, probe) in &asked {
                 scope.spawn(move || (0..times).for_each(|_| assert!(probe.dropped_after(BRIEF), "{kind}: it ended by itself")));
             }
         });
-        let tasks = || probes.iter().map(|(_, probe)| probe.tasks()).sum::<usize>();
+        let tasks = || asked.iter().map(|(_, probe)| probe.tasks()).sum::<usize>();
         eventually(PATIENCE, "the tasks have ended and the sockets are closed", || {
             ((tasks(), peer.open()) == (0, 0)).then_some(())
         });
@@ -200,7 +200,7 @@ fn a_thousand_abandoned_runs_leave_nothing_behind() {
     abandon(1000);
     eventually(PATIENCE, "descriptors are given back", || (fds(own) <= held).then_some(()));
     eventually(PATIENCE, "threads are given back", || (threads(own) <= workers).then_some(()));
-    assert!(peer.accepted() > 500 * probes.len() as u64, "{} connections only", peer.accepted());
+    assert!(peer.accepted() > 500 * asked.len() as u64, "{} connections only", peer.accepted());
 }
 
 #[test]
