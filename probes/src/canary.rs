@@ -23,6 +23,15 @@ impl Canary {
         format!("probity.canary (id, nonce) VALUES ('{}', '{}')", self.id, self.nonce)
     }
 
+    /// The statement that writes it over whatever was left behind, where there is `MERGE`.
+    pub(crate) fn merge(&self) -> String {
+        let Self { id, nonce } = self;
+        format!(
+            "MERGE INTO probity.canary c USING DUAL ON (c.id = '{id}') WHEN MATCHED THEN UPDATE SET c.nonce = '{nonce}' \
+             WHEN NOT MATCHED THEN INSERT (id, nonce) VALUES ('{id}', '{nonce}')"
+        )
+    }
+
     /// The statement that reads the column `nonce`.
     pub(crate) fn read(&self) -> String {
         format!("SELECT nonce FROM probity.canary WHERE id = '{}'", self.id)

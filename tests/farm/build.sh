@@ -111,7 +111,7 @@ mongodb() {
 oracle_clients() {
     python3 -m venv "$1/venv"
     "$1/venv/bin/pip" install --quiet --disable-pip-version-check --only-binary :all: --requirement "$here/oracle-clients/requirements.txt"
-    cp "$here/oracle-clients"/package*.json "$here/oracle-clients"/ask.* "$1/"
+    cp "$here/oracle-clients"/package*.json "$1/"
     (cd "$1" && npm ci --silent --ignore-scripts --no-audit --no-fund)
 }
 

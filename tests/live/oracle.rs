@@ -4,6 +4,7 @@ mod access;
 mod faults;
 mod harm;
 mod questions;
+mod roundtrips;
 mod serving;
 mod sessions;
 mod tls;
@@ -21,7 +22,7 @@ use crate::support::servers::{PASSWORD, USER};
 use crate::support::truth::{State, check};
 
 pub(crate) const STATES: &[&[State]] =
-    &[access::STATES, serving::STATES, questions::STATES, harm::STATES, tls::STATES, vendors::STATES];
+    &[access::STATES, serving::STATES, questions::STATES, roundtrips::STATES, harm::STATES, tls::STATES, vendors::STATES];
 
 /// A catalog entry for a server, with more keys, or others.
 fn entry(addr: SocketAddr, keys: Json) -> Json {

@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 use crate::{
     address::{Address, Credentials},
     backend::{Backend, ConfigError},
+    canary::Canary,
     duration::Span,
     failure::{Failure, FailureKind},
     finding::{Finding, Value},
@@ -134,6 +135,7 @@ degraded = { sessions = 0.85 }
     const MANUAL: &'static Manual = &MANUAL;
     const SPEAKS: Protocol = Protocol::Oracle;
     const MOST_REJECTIONS: Option<usize> = Some(2);
+    const ROUNDTRIP: bool = true;
     const LATENCY: Duration = Duration::from_millis(500);
 
     fn build(config: OracleConfig) -> Result<Self, ConfigError> {
@@ -234,6 +236,13 @@ degraded = { sessions = 0.85 }
         self.judge_limits(&session.view("V$RESOURCE_LIMIT", LIMITS, run).await?, run);
         let account = session.view("USER_USERS", ACCOUNT, run).await?;
         self.judge_password(account.first(), session.warning.as_deref(), run);
+        Ok(())
+    }
+
+    async fn roundtrip(&self, session: &mut OracleSession, run: &mut Run) -> Result<(), Failure> {
+        let canary = Canary::of(run);
+        let read = session.driver.send(&canary, run.server_limit_now()).await?;
+        canary.judge(read.as_deref(), run);
         Ok(())
     }
 
@@ -407,6 +416,7 @@ static MANUAL: Manual = Manual {
         LevelRow { level: "query", question: "with `query` that instead, in `SET TRANSACTION READ ONLY`, rolled back", privilege: "what it reads" },
         LevelRow { level: "deep", question: "`SYS_CONTEXT('USERENV', …)`, `USER_USERS`", privilege: "the same" },
         LevelRow { level: "deep", question: "`V$INSTANCE`, `V$DATABASE` with `V$PDBS`, `V$RESOURCE_LIMIT`; on a standby `V$DATAGUARD_STATS`", privilege: "`SELECT` on `SYS.V_$INSTANCE`, `V_$DATABASE`, `V_$PDBS`, `V_$RESOURCE_LIMIT`, `V_$DATAGUARD_STATS`" },
+        LevelRow { level: "roundtrip", question: "a row of `probity.canary` is merged, read and deleted in one transaction, and committed", privilege: "`CREATE TABLE probity.canary (id VARCHAR2(16) PRIMARY KEY, nonce VARCHAR2(16) NOT NULL)`, whose owner has a quota; `GRANT SELECT, INSERT, UPDATE, DELETE ON probity.canary` to the probe's user" },
     ],
     facts: &[
         FactRow { name: "version", metric: false, meaning: "Version of the database." },
@@ -447,8 +457,12 @@ static MANUAL: Manual = Manual {
         CodeRow { code: "ORA-28040", kind: FailureKind::Auth, message: "database and driver know no log-in in common", remedy: "Look at `SQLNET.ALLOWED_LOGON_VERSION_SERVER`, and set the password anew for a verifier of 12c." },
         CodeRow { code: "ORA-28009", kind: FailureKind::Auth, message: "this user may only log in as SYSDBA, which Probity does not", remedy: "Use an account of its own." },
         CodeRow { code: "ORA-01045", kind: FailureKind::Permission, message: "the user may not log in", remedy: "`GRANT CREATE SESSION`." },
+        CodeRow { code: "ORA-00942 in roundtrip", kind: FailureKind::Config, message: "the table for round trips does not exist, or the user may not see it", remedy: "CREATE TABLE probity.canary (id VARCHAR2(16) PRIMARY KEY, nonce VARCHAR2(16) NOT NULL), with the grants of the reference page." },
+        CodeRow { code: "ORA-00904 in roundtrip", kind: FailureKind::Config, message: "the table for round trips is not as it should be", remedy: "DROP TABLE probity.canary; CREATE TABLE probity.canary (id VARCHAR2(16) PRIMARY KEY, nonce VARCHAR2(16) NOT NULL)." },
+        CodeRow { code: "ORA-01031 in roundtrip", kind: FailureKind::Permission, message: "the user may not write to the table for round trips", remedy: "GRANT SELECT, INSERT, UPDATE, DELETE ON probity.canary to the probe's user." },
         CodeRow { code: "ORA-00942", kind: FailureKind::Permission, message: "there is no such table, or the user may not see it", remedy: "" },
         CodeRow { code: "ORA-01031", kind: FailureKind::Permission, message: "the user may not do this", remedy: "" },
+        CodeRow { code: "ORA-01950", kind: FailureKind::Permission, message: "the table's owner has no quota", remedy: "`ALTER USER … QUOTA … ON …`." },
         CodeRow { code: "ORA-01456", kind: FailureKind::Permission, message: "the question writes, and an own question may only read", remedy: "Ask a question that writes nothing." },
         CodeRow { code: "ORA-12514", kind: FailureKind::Config, message: "the listener knows no such service", remedy: "Correct the service in the URL; up to a minute after its start a database has not told the listener yet." },
         CodeRow { code: "ORA-12505", kind: FailureKind::Config, message: "the listener knows no such SID", remedy: "Correct `?sid=`; up to a minute after its start a database has not told the listener yet." },
@@ -464,6 +478,7 @@ static MANUAL: Manual = Manual {
         CodeRow { code: "ORA-01090", kind: FailureKind::NotReady, message: "the database is being shut down", remedy: "" },
         CodeRow { code: "ORA-01109", kind: FailureKind::NotReady, message: "the database is not open", remedy: "" },
         CodeRow { code: "ORA-01219", kind: FailureKind::NotReady, message: "the database is not open", remedy: "" },
+        CodeRow { code: "ORA-16000", kind: FailureKind::NotReady, message: "the database is open for reading only", remedy: "A standby takes no round trips; `ALTER DATABASE OPEN READ WRITE`, if it is none." },
         CodeRow { code: "ORA-12516", kind: FailureKind::Overload, message: "no instance has a handler free for us", remedy: "Look at `PROCESSES` and `SESSIONS`, and for pools that are too large." },
         CodeRow { code: "ORA-12518", kind: FailureKind::Overload, message: "the listener could not hand us on", remedy: "" },
         CodeRow { code: "ORA-12519", kind: FailureKind::Overload, message: "no handler is free for us", remedy: "Look at `PROCESSES` and `SESSIONS`, and for pools that are too large." },
@@ -473,6 +488,10 @@ static MANUAL: Manual = Manual {
         CodeRow { code: "ORA-02391", kind: FailureKind::Overload, message: "the user has as many sessions as it may have", remedy: "Look at `SESSIONS_PER_USER` of its profile." },
         CodeRow { code: "ORA-04031", kind: FailureKind::Overload, message: "the shared memory is used up", remedy: "" },
         CodeRow { code: "ORA-00257", kind: FailureKind::Overload, message: "the archiver has no room left, and nobody can log in", remedy: "Make room where archived redo logs go." },
+        CodeRow { code: "ORA-01536", kind: FailureKind::Overload, message: "the quota of the table's owner is used up", remedy: "`ALTER USER … QUOTA … ON …`." },
+        CodeRow { code: "ORA-01653", kind: FailureKind::Overload, message: "the tablespace of the table is full", remedy: "Make room in it, or add a file." },
+        CodeRow { code: "ORA-01654", kind: FailureKind::Overload, message: "the tablespace of the index is full", remedy: "Make room in it, or add a file." },
+        CodeRow { code: "ORA-30036", kind: FailureKind::Overload, message: "the undo tablespace is full", remedy: "Look for transactions that do not end, or add a file." },
         CodeRow { code: "ORA-00028", kind: FailureKind::ConnectionLost, message: "somebody has killed the session", remedy: "" },
         CodeRow { code: "ORA-01012", kind: FailureKind::ConnectionLost, message: "the session is logged on no more", remedy: "" },
         CodeRow { code: "ORA-02396", kind: FailureKind::ConnectionLost, message: "the session was idle for too long", remedy: "Look at `IDLE_TIME` of the user's profile." },
@@ -487,7 +506,7 @@ static MANUAL: Manual = Manual {
         CodeRow { code: "native_encryption", kind: FailureKind::Config, message: "the database demands Oracle's native network encryption, which the driver does not have", remedy: "Use TCPS, or set `SQLNET.ENCRYPTION_SERVER` and `SQLNET.CRYPTO_CHECKSUM_SERVER` to less than REQUIRED." },
     ],
     unsupported: &[
-        "Round trips: not before they were seen on a real database.",
+        "A proof of the server: it sends one with the log-in, which the driver does not check. Who is asked is certain with `tcps://` alone.",
         "TNS aliases, wallets in Oracle's own format, Kerberos, proxy users, log-ins as SYSDBA or by certificate; a wallet's CA as PEM is `tls.ca`.",
         "Native network encryption, and databases before 12.1: the driver has neither, and both are said.",
         "A server that means harm: a panic of the driver is caught and is `protocol`, but how much memory the driver takes is what the server says.",

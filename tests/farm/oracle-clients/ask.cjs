@@ -8,7 +8,8 @@ async function ask() {
   const said = { version: connection.oracleServerVersionString, warning: String(connection.warning ?? ""), answers: [] };
   for (const statement of statements) {
     try {
-      said.answers.push((await connection.execute(statement)).rows.map((row) => row.map(String)));
+      const answer = statement === "COMMIT" ? await connection.commit() : await connection.execute(statement);
+      said.answers.push((answer?.rows ?? []).map((row) => row.map(String)));
     } catch (error) {
       said.answers.push(error.code);
     }

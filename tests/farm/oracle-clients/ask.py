@@ -13,8 +13,8 @@ try:
         for statement in statements:
             with connection.cursor() as cursor:
                 try:
-                    cursor.execute(statement)
-                    said["answers"].append([[str(value) for value in row] for row in cursor])
+                    connection.commit() if statement == "COMMIT" else cursor.execute(statement)
+                    said["answers"].append([[str(value) for value in row] for row in cursor] if cursor.description else [])
                 except oracledb.DatabaseError as error:
                     said["answers"].append(error.args[0].full_code)
         print(json.dumps(said))

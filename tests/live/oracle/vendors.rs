@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
 
@@ -37,8 +38,9 @@ fn run(program: &str, script: &str, addr: SocketAddr, service: &str, password: &
     let program = if program.contains('/') { folder.join(program) } else { servers::program(program) };
     let scratch = scratch();
     let (log, output) = (scratch.path().join("log"), scratch.path().join("output"));
-    let client = Launch::new(program, log).arg(folder.join(script)).arg(format!("{addr}/{service}")).args([USER, password]);
-    client.args(statements).stdout(&output).run();
+    let script_file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/farm/oracle-clients").join(script);
+    let client = Launch::new(program, log).arg(script_file).arg(format!("{addr}/{service}")).args([USER, password]);
+    client.args(statements).env("NODE_PATH", folder.join("node_modules")).stdout(&output).run();
     let said = fs::read_to_string(output).expect("it has said something");
     serde_json::from_str(&said).unwrap_or_else(|_| panic!("{script}: {said}"))
 }
@@ -64,6 +66,11 @@ fn crate_oracledb(addr: SocketAddr, service: &str, password: &str, statements: &
     };
     connection.ping().expect("it answers");
     let answer = |statement: &&str| -> Result<Json, oracledb::Error> {
+        if *statement == "COMMIT" {
+            return connection.commit().map(|()| json!([]));
+        } else if !statement.starts_with("SELECT") {
+            return connection.execute(statement, &[]).map(|_| json!([]));
+        }
         let rows = connection.query(statement, &[])?.map(|row| {
             let row = row?;
             (0..row.columns().len()).map(|at| row.get::<String>(at)).collect::<Result<Vec<_>, oracledb::Error>>()
@@ -82,14 +89,27 @@ fn the_vendors_clients_log_in_and_ask_as_we_do() {
         return;
     }
     let server = Oracle::start();
-    let statements = ["SELECT 1 FROM DUAL", "SELECT * FROM V$DATABASE", "SELECT * FROM nosuch", "SELECT * FROM V$RESOURCE_LIMIT"];
-    let answers =
-        json!([[["1"]], [["READ WRITE"]], "ORA-00942", [["processes", "75", "       300"], ["sessions", "90", "       472"]]]);
+    let statements = [
+        "SELECT 1 FROM DUAL",
+        "SELECT * FROM V$DATABASE",
+        "SELECT * FROM nosuch",
+        "SELECT * FROM V$RESOURCE_LIMIT",
+        "MERGE INTO probity.canary c USING DUAL ON (c.id = '1') WHEN MATCHED THEN UPDATE SET c.nonce = 'abc' \
+         WHEN NOT MATCHED THEN INSERT (id, nonce) VALUES ('1', 'abc')",
+        "SELECT nonce FROM probity.canary WHERE id = '1'",
+        "DELETE FROM probity.canary WHERE id = '1'",
+        "COMMIT",
+        "MERGE INTO probity.other",
+    ];
+    let limits = json!([["processes", "75", "       300"], ["sessions", "90", "       472"]]);
+    let answers = json!([[["1"]], [["READ WRITE"]], "ORA-00942", limits, [], [["abc"]], [], [], "ORA-00942"]);
     for (name, client) in CLIENTS {
         let said = client(server.addr(), SERVICE, PASSWORD, &statements);
         assert_eq!(said, json!({ "version": "19.3.0.0.0", "warning": "", "answers": answers }), "{name}");
     }
-    assert!(!server.process().log().contains("warning"), "{}", server.process().log());
+    let log = server.process().log_lines();
+    assert_eq!(log.iter().filter(|line| line.as_str() == "commit, without a canary").count(), CLIENTS.len(), "{log:#?}");
+    assert!(!log.iter().any(|line| line.contains("warning")), "{log:#?}");
     expect(&WELL, &server, json!({}));
 }
 

@@ -2,13 +2,14 @@
 //!
 //! It dials for itself, blocks its thread without end, and panics on what it does not expect. So it comes to a one-shot
 //! port of this machine, where it is known by a word that only it was told; there it gets the connection that the frame
-//! has dialled, in whole packets. It runs on threads that are meant to be blocked; when its link is cut, it sees the end
-//! of its connection and gives its thread back.
+//! has dialled, in whole packets. It is asked on threads of its own, which end with what they were asked; when its link is
+//! cut, it sees the end of its connection and gives up.
 
 use std::{
     net::Ipv4Addr,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-    sync::Arc,
+    sync::{Arc, mpsc},
+    thread,
     time::Duration,
 };
 
@@ -16,12 +17,12 @@ use oracledb::{Config, Connection, Error, ErrorKind, OracleTimestamp, Row};
 use tokio::{
     io::AsyncReadExt,
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
-    task::{JoinError, JoinHandle, spawn_blocking},
+    sync::{Semaphore, oneshot},
 };
 
 use super::{CONNECT, CONNECT_HEAD, DATA_LENGTH, HEADER, LONGEST_INLINE, link::Link, read_packet};
 use crate::{
+    canary::Canary,
     failure::{Failure, FailureKind},
     question::Answer,
     wire::stream::Stream,
@@ -33,7 +34,10 @@ const PRINTS: &str = "RSO_DEBUG_PACKETS";
 /// How many threads the driver of one dependency may have at a time: a session that is ended, and the next.
 pub(crate) const MOST_THREADS: usize = 2;
 
-type Opening = JoinHandle<Option<Result<Connection, Error>>>;
+/// What these threads are called, where threads are counted by their names.
+const THREAD: &str = "oracle-driver";
+
+type Opening = oneshot::Receiver<Result<Connection, Error>>;
 
 /// A driver that waits to be let in.
 pub(crate) struct Driver {
@@ -61,12 +65,11 @@ impl Driver {
         let config = Config::default().set_credentials(user, password).set_stmtcachesize(0).set_driver_name("probity");
         let config = config.set_program("probity").and_then(|config| config.set_connect_string(&descriptor));
         let config = config.map_err(|error| failure(&error, None))?;
-        let permit = permit(threads).await?;
-        let mut opening = start(permit, move || oracledb::connect(config));
+        let mut opening = Thread::get(threads).await?.run(move || oracledb::connect(config));
         loop {
             let mut socket = tokio::select! {
                 accepted = listener.accept() => accepted?.0,
-                ended = &mut opening => return Err(opened(ended, None).map_or_else(|failure| failure, |_| panicked())),
+                ended = &mut opening => return Err(opened(ended.ok(), None).map_or_else(|failure| failure, |_| panicked())),
             };
             if let Ok(head) = listen(&mut socket, &word).await {
                 socket.set_nodelay(true)?;
@@ -78,18 +81,14 @@ impl Driver {
     /// Lets it log in to a database that has accepted us.
     pub(crate) async fn log_in(self, server: Stream, accept: Vec<u8>) -> Result<Session, Failure> {
         let link = Link::start(self.socket, server, accept)?;
-        let connection = opened(self.opening.await, Some(&link))?;
+        let connection = opened(link.wait(self.opening).await, Some(&link))?;
         Ok(Session { link, connection: Some(connection), threads: self.threads })
     }
 }
 
 /// What came of a log-in.
-fn opened(ended: Result<Option<Result<Connection, Error>>, JoinError>, link: Option<&Link>) -> Result<Connection, Failure> {
-    match ended {
-        Ok(Some(Ok(connection))) => Ok(connection),
-        Ok(Some(Err(error))) => Err(failure(&error, link)),
-        _ => Err(panicked()),
-    }
+fn opened(ended: Option<Result<Connection, Error>>, link: Option<&Link>) -> Result<Connection, Failure> {
+    ended.ok_or_else(panicked)?.map_err(|error| failure(&error, link))
 }
 
 /// The CONNECT of whoever knows the word.
@@ -159,11 +158,35 @@ impl Session {
         .await
     }
 
+    /// What was read of a row that is written, read and removed in one transaction. One that fails is rolled back:
+    /// a session that takes leave commits. The limit is also the server's.
+    pub(crate) async fn send(&mut self, canary: &Canary, limit: Duration) -> Result<Option<String>, Failure> {
+        let (write, read, remove) = (canary.merge(), canary.read(), canary.remove());
+        self.ask(move |connection| {
+            connection.set_call_timeout(Some(limit))?;
+            let sent = || -> Result<_, Error> {
+                connection.execute(&write, &[])?;
+                let read = connection.query(&read, &[])?.next().transpose()?;
+                connection.execute(&remove, &[])?;
+                connection.commit()?;
+                Ok(read.and_then(|row| record(&row).into_iter().next()?.1))
+            };
+            let sent = sent().inspect_err(|_| {
+                // Where even that fails the session is at its end, and the server does it.
+                let _ = connection.rollback();
+            })?;
+            connection.set_call_timeout(None)?;
+            Ok(sent)
+        })
+        .await
+    }
+
     /// Ends it politely.
     pub(crate) async fn end(mut self) {
-        let (Ok(permit), Some(mut connection)) = (permit(&self.threads).await, self.connection.take()) else { return };
-        let ended = start(permit, move || connection.close()).await;
-        if matches!(ended, Ok(Some(Ok(())))) {
+        let Ok(thread) = Thread::get(&self.threads).await else { return };
+        let Some(mut connection) = self.connection.take() else { return };
+        let ended = self.link.wait(thread.run(move || connection.close())).await;
+        if matches!(ended, Some(Ok(()))) {
             self.link.closed().await;
         }
     }
@@ -172,13 +195,13 @@ impl Session {
         &mut self,
         question: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Failure> {
-        let permit = permit(&self.threads).await?;
+        let thread = Thread::get(&self.threads).await?;
         let Some(connection) = self.connection.take() else { return Err(panicked()) };
-        let asked = start(permit, move || {
+        let asked = thread.run(move || {
             let answer = contain(|| question(&connection));
             (connection, answer)
         });
-        let Ok(Some((connection, answer))) = asked.await else { return Err(panicked()) };
+        let Some((connection, answer)) = self.link.wait(asked).await else { return Err(panicked()) };
         self.connection = Some(connection);
         // After a panic the driver cannot take leave: it is only dropped, behind its link.
         let answer = answer.ok_or_else(panicked)?;
@@ -186,18 +209,32 @@ impl Session {
     }
 }
 
-/// Leave to block a thread. It is had before a connection is taken: one that is dropped waiting would block the runtime.
-async fn permit(threads: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Failure> {
-    let never = |_| Failure::new(FailureKind::Unexpected, "the driver's threads are closed");
-    Arc::clone(threads).acquire_owned().await.map_err(never)
-}
+/// A thread for the driver to block: no longer there than its work is, and of a name of its own, so that whoever counts
+/// threads sees how many there are. One of the runtime's would stay for ten seconds, among others of its name.
+struct Thread(mpsc::Sender<Box<dyn FnOnce() + Send>>);
 
-/// Runs the driver on a thread that is meant to be blocked; none where it panicked.
-fn start<T: Send + 'static>(permit: OwnedSemaphorePermit, work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<Option<T>> {
-    spawn_blocking(move || {
-        let _permit = permit;
-        contain(work)
-    })
+impl Thread {
+    /// It is had before a connection is taken: one that is dropped waiting would block the runtime.
+    async fn get(threads: &Arc<Semaphore>) -> Result<Self, Failure> {
+        let none = |why: String| Failure::new(FailureKind::Unexpected, "no thread is to be had for the driver").with_words(why);
+        let permit = Arc::clone(threads).acquire_owned().await.map_err(|error| none(error.to_string()))?;
+        let (give, work) = mpsc::channel::<Box<dyn FnOnce() + Send>>();
+        let body = move || {
+            let _permit = permit;
+            work.recv().into_iter().for_each(|work| work());
+        };
+        thread::Builder::new().name(THREAD.into()).spawn(body).map_err(|error| none(error.to_string()))?;
+        Ok(Self(give))
+    }
+
+    /// Runs the driver there; nothing comes of it where it panicked. What nobody waits for any more is dropped there.
+    fn run<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> oneshot::Receiver<T> {
+        let (tell, told) = oneshot::channel();
+        let work = move || contain(|| drop(tell.send(work()))).unwrap_or_default();
+        // It waits for nothing else.
+        drop(self.0.send(Box::new(work)));
+        told
+    }
 }
 
 /// Keeps a panic of the driver from ending the process.

@@ -10,6 +10,7 @@ use std::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    sync::oneshot,
 };
 
 use super::{DATA, HEADER};
@@ -32,7 +33,7 @@ const ROUNDS: [&[u8]; 2] = [b"AUTH_PBKDF2_VGEN_COUNT", b"AUTH_PBKDF2_SDER_COUNT"
 /// The link between a database and the driver.
 #[derive(Debug)]
 pub(super) struct Link {
-    _knife: Knife,
+    knife: Knife,
     end: Arc<Mutex<Option<Failure>>>,
     task: Background,
 }
@@ -48,6 +49,25 @@ impl Drop for Knife {
     }
 }
 
+impl Knife {
+    /// Who stops waiting cuts, and that before what may have been said meanwhile is dropped: a connection takes leave
+    /// then, and would have the runtime wait for an answer.
+    async fn wait<T>(&self, mut told: oneshot::Receiver<T>) -> Option<T> {
+        struct Waiting<'a>(Option<&'a StdStream>);
+
+        impl Drop for Waiting<'_> {
+            fn drop(&mut self) {
+                let _ = self.0.map(|stream| stream.shutdown(Shutdown::Both));
+            }
+        }
+
+        let mut waiting = Waiting(Some(&self.0));
+        let said = (&mut told).await;
+        waiting.0 = None;
+        said.ok()
+    }
+}
+
 impl Link {
     /// Passes everything on, from the packet on that accepts the driver.
     pub(super) fn start(mut driver: TcpStream, mut server: Stream, accept: Vec<u8>) -> io::Result<Self> {
@@ -60,12 +80,17 @@ impl Link {
             // Only now does the driver see its end, so that whoever asks it finds the cause.
             let _ = driver.shutdown().await;
         });
-        Ok(Self { _knife: Knife(twin), end, task })
+        Ok(Self { knife: Knife(twin), end, task })
     }
 
     /// Why the link ended, if it did by itself.
     pub(super) fn end(&self) -> Option<Failure> {
         self.end.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits for the driver; none where it panicked.
+    pub(super) async fn wait<T>(&self, told: oneshot::Receiver<T>) -> Option<T> {
+        self.knife.wait(told).await
     }
 
     /// Waits until the driver's end has reached the server.
@@ -144,6 +169,29 @@ mod tests {
         for bad in [packet(8, DATA, &[]), packet(9, DATA, &[0]), packet(9000, DATA, &[0]), packet(12, 99, &[0; 4])] {
             assert_eq!(whole_packets(&bad).expect_err("refused").kind, FailureKind::Protocol);
         }
+    }
+
+    /// Takes leave as a connection does: it waits for its peer.
+    struct Leaving(StdStream, std::sync::mpsc::Sender<io::Result<usize>>);
+
+    impl Drop for Leaving {
+        fn drop(&mut self) {
+            let _ = self.1.send(io::Read::read(&mut self.0, &mut [0]));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_any_more_is_cut_off_before_it_is_dropped() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let driver = StdStream::connect(listener.local_addr().expect("a port")).expect("it listens");
+        driver.set_read_timeout(Some(std::time::Duration::from_secs(5))).expect("a limit");
+        let knife = Knife(listener.accept().expect("a connection").0);
+        let ((tell, told), (left, way)) = (oneshot::channel(), std::sync::mpsc::channel());
+        let mut waiting = Box::pin(knife.wait(told));
+        assert!(futures_util::poll!(&mut waiting).is_pending());
+        assert!(tell.send(Leaving(driver, left)).is_ok());
+        drop(waiting);
+        assert_eq!(way.recv().expect("it was dropped").ok(), Some(0));
     }
 
     #[test]

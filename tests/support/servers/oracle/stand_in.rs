@@ -169,7 +169,7 @@ async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, settings: &Settin
     }
     wire.accept().await?;
     println!("establish {wanted}");
-    let mut session = Session { settings, account: None, login: None, warned: None };
+    let mut session = Session { settings, account: None, login: None, warned: None, canary: None };
     loop {
         let packet = wire.read().await?;
         match packet.body.get(..2) {
@@ -253,6 +253,8 @@ struct Session<'a> {
     account: Option<&'a Account>,
     login: Option<Login>,
     warned: Option<(u32, &'a str)>,
+    /// The nonce of a row that is written and not removed yet.
+    canary: Option<String>,
 }
 
 impl Session<'_> {
@@ -272,17 +274,46 @@ impl Session<'_> {
             [ttc::FUNCTION, ttc::LOG_IN, ..] => self.log_in(message)?,
             [ttc::FUNCTION, ttc::EXECUTE, ..] => {
                 let statement = Question::of(message).statement()?;
-                let known = self.settings.answers.iter().find(|(words, _)| statement.contains(words.as_str()));
-                let unknown = Answer::Error(942, "ORA-00942: table or view does not exist\n".into());
-                return Some(reply(known.map_or(&unknown, |(_, answer)| answer)));
+                return Some(self.known(&statement).unwrap_or_else(|| self.canary(&statement)));
             }
             [ttc::FUNCTION, ttc::LOG_OFF, ..] => {
                 println!("log off");
                 ttc::Answer::status()
             }
-            [ttc::FUNCTION, ttc::COMMIT | ttc::ROLLBACK | ttc::PING, ..] => ttc::Answer::status(),
+            [ttc::FUNCTION, ttc::COMMIT, ..] => {
+                println!("commit, with{} a canary", if self.canary.is_some() { "" } else { "out" });
+                return Some(self.known("COMMIT").unwrap_or_else(|| Reply::Now(ttc::Answer::status())));
+            }
+            [ttc::FUNCTION, ttc::ROLLBACK, ..] => {
+                println!("rollback");
+                self.canary = None;
+                ttc::Answer::status()
+            }
+            [ttc::FUNCTION, ttc::PING, ..] => ttc::Answer::status(),
             _ => return None,
         }))
+    }
+
+    /// What it was told to answer.
+    fn known(&self, statement: &str) -> Option<Reply> {
+        let answers = &self.settings.answers;
+        answers.iter().find(|(words, _)| statement.contains(words.as_str())).map(|(_, answer)| reply(answer))
+    }
+
+    /// What the only table of its own does; there is no other.
+    fn canary(&mut self, statement: &str) -> Reply {
+        let written = statement.split_once("SET c.nonce = '").and_then(|(_, nonce)| nonce.split('\'').next());
+        reply(&match statement.split(' ').next() {
+            _ if !statement.contains("probity.canary") => Answer::Error(942, "ORA-00942: table or view does not exist\n".into()),
+            Some("SELECT") => {
+                let rows = self.canary.iter().map(|nonce| vec![Some(nonce.clone())]).collect();
+                Answer::Rows(vec![("NONCE".into(), false)], rows)
+            }
+            _ => {
+                self.canary = written.map(str::to_owned);
+                Answer::Done
+            }
+        })
     }
 
     fn log_in(&mut self, message: &[u8]) -> Option<Vec<u8>> {
