@@ -19,11 +19,13 @@ impl Canary {
     }
 
     /// What stands behind `INSERT INTO` and the like.
+    #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlserver"))]
     pub(crate) fn row(&self) -> String {
         format!("probity.canary (id, nonce) VALUES ('{}', '{}')", self.id, self.nonce)
     }
 
     /// The statement that writes it over whatever was left behind, where there is `MERGE`.
+    #[cfg(feature = "oracle")]
     pub(crate) fn merge(&self) -> String {
         let Self { id, nonce } = self;
         format!(

@@ -43,7 +43,7 @@
 pub mod address;
 pub mod backend;
 pub mod backends;
-#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlserver"))]
+#[cfg(any(feature = "mysql", feature = "oracle", feature = "postgres", feature = "sqlserver"))]
 mod canary;
 pub mod candidates;
 pub mod duration;

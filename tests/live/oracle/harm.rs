@@ -1,5 +1,7 @@
 //! Servers that hang, break off in the middle, or send what the driver panics on: nothing of a run outlives it.
 
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::Command;
 use std::time::Duration;
 
 use probity_probes::FailureKind;
@@ -20,6 +22,7 @@ states! { "oracle":
     BREAKS_OFF = "breaks off in the middle of a packet", "a stand-in that closes there, at each step" => Expected::fails(FailureKind::ConnectionLost);
     MALFORMED = "packets that are none", "a stand-in whose packets are too short, too long or of no kind" => Expected::fails(FailureKind::Protocol).blames_anybody();
     PANICS = "messages that the driver panics on", "a stand-in that leaves out what the driver takes for granted" => Expected::fails(FailureKind::Protocol);
+    UNKNOWN = "a message of a type that there is not", "a stand-in whose answer to the question it is" => Expected::fails(FailureKind::Protocol);
     HASHES = "a password that is to be hashed for hours", "a stand-in that wants 4 000 000 000 rounds" => Expected::fails(FailureKind::Protocol);
     ENCRYPTED = "native encryption is demanded", "a stand-in whose ACCEPT says so" => Expected::fails(FailureKind::Config);
 }
@@ -130,25 +133,53 @@ fn packets_that_are_none_never_reach_the_driver() {
     }
 }
 
-/// Of those in answers to questions each would end the whole process, were the driver asked as it is meant to be.
+/// An error with a list of errors, of which there is none.
+fn many_errors() -> Vec<u8> {
+    [&[4][..], &[0; 25], &[1, 1]].concat()
+}
+
 #[test]
 fn a_panic_of_the_driver_is_a_failure_like_any_other() {
     let no_abilities = [&[1, 6, 0, 0, 0x69, 3, 1, 0, 0, 0, 11][..], &[0; 11], &[1, 0, 1, 0]].concat();
-    let many_errors = [&[4][..], &[0; 25], &[1, 1]].concat();
     for (stage, message) in [
         (Stage::Protocol, no_abilities),
         (Stage::LogInBegin, pairs(&[("AUTH_SESSKEY", "00")])),
         (Stage::LogInBegin, pairs(&[("AUTH_PBKDF2_VGEN_COUNT", "many")])),
         (Stage::LogIn, pairs(&[("AUTH_VERSION_NO", "x")])),
-        (Stage::Query, many_errors),
-        (Stage::Query, vec![99]),
+        (Stage::Query, many_errors()),
     ] {
         let server = Oracle::builder().harm(stage, Harm::Message(message)).start();
         let probe = Asked::new("oracle", entry(server.addr(), json!({})));
         for _ in 0..3 {
-            check(&PANICS, &probe.run());
+            let outcome = probe.run();
+            check(&PANICS, &outcome);
+            assert!(outcome.failure.is_some_and(|failure| failure.message.ends_with("in a panic")), "{stage:?}");
         }
     }
+    let odd = Oracle::builder().harm(Stage::Query, Harm::Message(vec![99])).start();
+    expect(&UNKNOWN, &odd, json!({}));
+}
+
+/// What the fence is for: the driver itself, as it is meant to be asked, and all panics caught.
+#[test]
+fn without_the_fence_a_panic_in_an_answer_ends_the_process() {
+    const MARK: &str = "PROBITY_TEST_ORACLE_UNFENCED";
+    if let Ok(place) = std::env::var(MARK) {
+        std::thread::spawn(|| {
+            std::thread::sleep(PATIENCE);
+            std::process::exit(0);
+        });
+        let config = oracledb::Config::default().set_credentials(USER, PASSWORD).set_connect_string(&place);
+        let connection = oracledb::connect(config.expect("a connect string")).expect("it lets us in");
+        let asked = std::panic::AssertUnwindSafe(|| connection.query("SELECT 1 FROM DUAL", &[]).is_ok());
+        panic!("it lives, and says {:?}", std::panic::catch_unwind(asked));
+    }
+    let server = Oracle::builder().harm(Stage::Query, Harm::Message(many_errors())).start();
+    let name = "live::oracle::harm::without_the_fence_a_panic_in_an_answer_ends_the_process";
+    let mut child = Command::new(std::env::current_exe().expect("a process knows its program"));
+    child.args(["--exact", name, "--test-threads=1", "--nocapture"]).env(MARK, format!("{}/{SERVICE}", server.addr()));
+    let ended = child.output().expect("the tests can be started again");
+    assert_eq!(ended.status.signal(), Some(6), "not SIGABRT: {}", String::from_utf8_lossy(&ended.stderr));
 }
 
 #[test]
