@@ -16,8 +16,8 @@ const INTRO: &str = "\
 
 What Probity says of the servers that it asks, row by row. Each row is a state that a test makes: it starts the server, \
 brings it into that state, asks it with the code that the agent runs, and holds the answer against the row. The server is \
-a real one (for MongoDB it is SecantusDB, which speaks its protocol: no `mongod` could be had; for SQL Server pysqlbridge, and \
-where a row says so a stand-in of our own); where none can be made to \
+a real one (for MongoDB it is SecantusDB, which speaks its protocol: no `mongod` could be had; for Oracle Database a \
+stand-in of our own, for SQL Server pysqlbridge, and where a row says so a stand-in, too); where none can be made to \
 do it on demand, the row says `a peer`.
 
 - **must be** is the row: the status, the kind of failure or the finding; **fault domain** is who has to act. A run that \

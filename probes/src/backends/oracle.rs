@@ -403,12 +403,12 @@ fn judge_instance(row: &Record, run: &mut Run) {
 #[rustfmt::skip] // one row, one line: it is a table
 static MANUAL: Manual = Manual {
     title: "Oracle Database",
-    summary: "Oracle Database 12.1 and later, by Oracle's own driver for Rust (`oracledb`, a pre-release). **No real Oracle Database was \
-              to be had for the tests**: what is said here was seen on a stand-in of ours, shaped as 19c, to which python-oracledb, \
-              node-oracledb and the crate `oracledb` log in as well; what the views of a real one answer, its redirects and its TCPS \
-              were not seen. One session is kept. Rejected credentials are tried twice in a row, and then not before their file \
-              changes or Probity is started anew: ten wrong ones lock an account (`FAILED_LOGIN_ATTEMPTS`). Give Probity an account \
-              of its own.",
+    summary: "Oracle Database 12.1 and later, by Oracle's own driver for Rust (`oracledb`, a pre-release). **No Oracle Database could be \
+              had for its tests**: all that is said here was seen on a stand-in of ours, shaped as 19c, to which python-oracledb, \
+              node-oracledb and the crate `oracledb` log in, ask and write as well. What the views and tables of a real one answer, its \
+              redirects and its TCPS were not seen. One session is kept. Rejected credentials are tried twice in a row, and then not \
+              before their file changes or Probity is started anew: ten wrong ones lock an account (`FAILED_LOGIN_ATTEMPTS`). Give \
+              Probity an account of its own.",
     levels: &[
         LevelRow { level: "connect", question: "TCP to the listener, and TLS with `tcps://`: a listener answers for databases that are down", privilege: "–" },
         LevelRow { level: "handshake", question: "`CONNECT` with the service or instance, where the listener sends us too; log-in", privilege: "`CREATE SESSION`" },

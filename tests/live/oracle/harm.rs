@@ -10,6 +10,7 @@ use serde_json::json;
 use super::{entry, expect, probe};
 use crate::support::agent::Agent;
 use crate::support::alone::alone;
+use crate::support::pace::late;
 use crate::support::probe::Asked;
 use crate::support::procfs::fds;
 use crate::support::servers::oracle::{Harm, Oracle, SERVICE, Stage};
@@ -68,9 +69,9 @@ fn nothing_of_a_run_outlives_it() {
         for _ in 0..4 {
             check(&State { within: WITHIN, ..HANGS }, &probe.run_within(WITHIN));
             // Not the deadline's: a moment for the driver to see that it was cut off.
-            eventually(PROMPT, "the driver's threads have ended", || (driver_threads() == 0).then_some(()));
+            eventually(PROMPT + late(), "the driver's threads have ended", || (driver_threads() == 0).then_some(()));
         }
-        eventually(PROMPT, "the descriptors are as before", || (fds(own) <= before).then_some(()));
+        eventually(PROMPT + late(), "the descriptors are as before", || (fds(own) <= before).then_some(()));
     }
 }
 
@@ -85,7 +86,7 @@ fn what_is_dropped_gives_its_thread_back() {
         let probe = probe(&server, json!({}));
         for _ in 0..10 {
             assert!(probe.dropped_after(Duration::from_millis(100)), "{stage:?}: the run ended by itself");
-            eventually(PROMPT, "the driver's threads have ended", || (driver_threads() == 0).then_some(()));
+            eventually(PROMPT + late(), "the driver's threads have ended", || (driver_threads() == 0).then_some(()));
         }
     }
 }
