@@ -4,7 +4,7 @@ CARGO_DENY := 0.20.2
 TOOLS := $(CURDIR)/target/tools
 export PATH := $(PATH):$(TOOLS)/bin:/usr/sbin:/usr/lib/postgresql/15/bin
 
-.PHONY: help demo demo-all servers test lint variants rules unit bench build clean
+.PHONY: help demo demo-all servers test lint variants rules unit bench build builds clean
 
 help: ## List the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -55,6 +55,10 @@ bench: ## Measure what the README quotes, on an optimised build
 build: ## An optimised binary for this machine: target/release/probity
 	@tests/setup.sh build
 	cargo build --release --locked
+
+builds: ## Build as images have it: one backend, the light ones, all, all as a static binary
+	@tests/setup.sh build
+	@tests/builds.sh
 
 clean: ## Remove everything that was built
 	cargo clean

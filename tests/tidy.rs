@@ -73,10 +73,12 @@ fn a_backend_is_named_wherever_it_must_be() {
         let manifest: toml::Table = toml::from_str(&text(manifest)).expect("a manifest is TOML");
         manifest["features"].clone()
     });
-    let all = |features: &toml::Value, name: &str| {
-        let all = features.get("all").and_then(toml::Value::as_array);
-        all.is_some_and(|all| all.iter().any(|feature| feature.as_str() == Some(name)))
+    let listed = |features: &toml::Value, set: &str, name: &str| {
+        let set = features.get(set).and_then(toml::Value::as_array);
+        set.is_some_and(|set| set.iter().any(|feature| feature.as_str() == Some(name)))
     };
+    // Whose client libraries are large.
+    let is_heavy = |name: &str| ["cassandra", "kafka", "mongodb", "oracle"].contains(&name);
     let catalog: toml::Table = toml::from_str(&text("probe-catalog.toml")).expect("the sample catalog is TOML");
     let entries = catalog["dependencies"].as_table().expect("it has dependencies");
     let mut mistakes = Vec::new();
@@ -90,9 +92,13 @@ fn a_backend_is_named_wherever_it_must_be() {
             ),
             (table.contains(&format!("row!(\"{name}\", {name}::")), "its row in probes/src/backends/mod.rs"),
             (probes.get(&name).is_some(), "its feature in probes/Cargo.toml"),
-            (all(&probes, &name), "its feature among `all` in probes/Cargo.toml"),
+            (listed(&probes, "all", &name), "its feature among `all` in probes/Cargo.toml"),
             (forwards, "its feature, forwarded, in Cargo.toml"),
-            (all(&agent, &name), "its feature among `all` in Cargo.toml"),
+            (listed(&agent, "all", &name), "its feature among `all` in Cargo.toml"),
+            (
+                listed(&agent, "light", &name) != is_heavy(&name),
+                "its feature among `light` in Cargo.toml, or its place among the heavy ones",
+            ),
             (
                 entries.values().any(|entry| entry.get("backend").and_then(toml::Value::as_str) == Some(&name)),
                 "its entry in probe-catalog.toml",

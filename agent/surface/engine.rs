@@ -9,6 +9,7 @@ use tokio::runtime::Handle;
 use super::routes::ROUTES;
 use crate::{
     document::{AgentEntry, Time},
+    host,
     snapshot::Snapshot,
     vitals::Vitals,
 };
@@ -132,7 +133,11 @@ pub(super) fn diagnostics(snapshot: &Snapshot, vitals: &Vitals, about: &About) -
                 "accept_errors": vitals.accept_errors.load(Relaxed),
             },
         ],
-        "process": { "pid": std::process::id(), "open_files_limit": about.open_files_limit },
+        "process": {
+            "pid": std::process::id(),
+            "open_files_limit": about.open_files_limit,
+            "threads": host::threads(),
+        },
     })
 }
 

@@ -8,7 +8,7 @@ use super::{backends, probe, probe_with, words};
 use crate::support::alone::alone;
 use crate::support::pace::{is_slow, late};
 use crate::support::procfs::{fds, rss, threads};
-use crate::support::{eventually, peers};
+use crate::support::{PATIENCE, eventually, peers};
 
 #[test]
 fn a_closed_port_is_refused() {
@@ -172,6 +172,35 @@ fn two_hundred_runs_leave_nothing_behind() {
             eventually(Duration::from_secs(5), "the sockets are closed", || (peer.open() == 0).then_some(()));
         }
     }
+}
+
+/// Whoever asked has given up each of them in the middle; every backend at once.
+#[test]
+fn a_thousand_abandoned_runs_leave_nothing_behind() {
+    const BRIEF: Duration = Duration::from_millis(3);
+    if !alone("conformance::bad_peers::a_thousand_abandoned_runs_leave_nothing_behind") {
+        return;
+    }
+    let own = std::process::id();
+    let peer = peers::black_hole();
+    let asked: Vec<_> = backends().map(|(kind, entry)| (kind, probe(kind, &entry, peer.addr()))).collect();
+    let abandon = |times: usize| {
+        std::thread::scope(|scope| {
+            for (kind, probe) in &asked {
+                scope.spawn(move || (0..times).for_each(|_| assert!(probe.dropped_after(BRIEF), "{kind}: it ended by itself")));
+            }
+        });
+        let tasks = || asked.iter().map(|(_, probe)| probe.tasks()).sum::<usize>();
+        eventually(PATIENCE, "the tasks have ended and the sockets are closed", || {
+            ((tasks(), peer.open()) == (0, 0)).then_some(())
+        });
+    };
+    abandon(10);
+    let (held, workers) = (fds(own), threads(own));
+    abandon(1000);
+    eventually(PATIENCE, "descriptors are given back", || (fds(own) <= held).then_some(()));
+    eventually(PATIENCE, "threads are given back", || (threads(own) <= workers).then_some(()));
+    assert!(peer.accepted() > 500 * asked.len() as u64, "{} connections only", peer.accepted());
 }
 
 #[test]

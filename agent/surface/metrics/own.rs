@@ -5,7 +5,7 @@ use std::sync::{LazyLock, atomic::Ordering::Relaxed};
 use prometheus::{core::Collector, process_collector::ProcessCollector, proto::MetricFamily};
 
 use super::family::{Family, flag, label, number, seconds};
-use crate::{snapshot::Snapshot, vitals::Vitals};
+use crate::{host, snapshot::Snapshot, vitals::Vitals};
 
 static PROCESS: LazyLock<ProcessCollector> = LazyLock::new(ProcessCollector::for_self);
 
@@ -16,6 +16,10 @@ pub(super) fn families(snapshot: &Snapshot, vitals: &Vitals) -> Vec<Family> {
     let counter = Family::counter;
     let mut build = gauge("probity_build_info", "What was built; always 1.").by("version");
     build.add(vec![label("version", env!("CARGO_PKG_VERSION"))], 1.0);
+    let mut threads = gauge("probity_threads", "Threads by their name, those of C libraries included.").by("name");
+    for (name, many) in host::threads() {
+        threads.add(vec![label("name", &name)], number(many));
+    }
     vec![
         gauge("probity_ready", "Whether the application may get traffic.").of(flag(snapshot.aggregate.ready)),
         gauge("probity_scheduler_lag_seconds", "How late the scheduler was at worst in the last two seconds.")
@@ -32,6 +36,7 @@ pub(super) fn families(snapshot: &Snapshot, vitals: &Vitals) -> Vec<Family> {
         counter("probity_surface_requests_total", "Requests the agent has answered.").of(number(vitals.requests.load(Relaxed))),
         counter("probity_surface_refused_connections_total", "Connections refused because there were too many.")
             .of(number(vitals.refused.load(Relaxed))),
+        threads,
         build,
     ]
 }

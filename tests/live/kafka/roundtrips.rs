@@ -9,13 +9,14 @@ use probity_probes::{Depth, FailureKind, Options, Outcome, Phase};
 use serde_json::{Value as Json, json};
 
 use super::{BARE, USER, as_user, code, entry};
+use crate::support::agent::Agent;
 use crate::support::alone::alone;
 use crate::support::probe::Asked;
 use crate::support::procfs::{fds, rss, threads};
 use crate::support::servers::kafka::{CANARY, Kafka, Right, shared};
 use crate::support::tls::{Ca, Leaf};
 use crate::support::truth::{Expected, check, states};
-use crate::support::{eventually, peers, require};
+use crate::support::{PATIENCE, eventually, peers, require};
 
 states! { "kafka":
     WRITTEN = "a record goes and comes", "depth = roundtrip" => Expected::HEALTHY;
@@ -169,6 +170,24 @@ fn the_threads_of_the_library_are_gone_after_each_round_trip() {
     // The library's own, one for the broker, one to begin with, the wrapper's, and the one that ends them.
     assert!((1..=6).contains(&most), "{most} threads");
     assert!(grown < GROWTH, "{grown} bytes more");
+}
+
+/// While a record is written they are counted by their names, for whoever scrapes the agent.
+#[test]
+fn the_threads_of_the_library_are_seen_from_outside() {
+    if !require("kafka") {
+        return;
+    }
+    let agent = Agent::start(&format!(
+        "[dependencies.orders]\nbackend = \"kafka\"\nurl = \"kafka://{}\"\ninterval = \"200ms\"\ntimeout = \"190ms\"\n\
+         depth = \"roundtrip\"\nroundtrip_interval = \"200ms\"\ncanary_topic = \"{CANARY}\"\n",
+        shared().addr()
+    ));
+    eventually(PATIENCE, "they are named", || {
+        let threads = agent.json("/engine/diagnostics")["process"]["threads"].clone();
+        let is_counted = agent.get("/metrics").body.contains("probity_threads{name=\"rdk:");
+        (is_counted && threads["rdk:main"].as_u64() >= Some(1)).then_some(())
+    });
 }
 
 /// Threads of librdkafka and of its wrapper, which are named.
