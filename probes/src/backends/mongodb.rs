@@ -245,8 +245,8 @@ degraded = { connections = 0.85 }
         let credential = self.login.credential(self.source(), run)?;
         let mut stream = run.dial(&self.target).await?;
         let hello = run.phase(Phase::Auth, async {
-            let hello =
-                Hello::ask(&mut stream, self.login.account(self.source()), self.settings.load_balanced == Some(true)).await?;
+            let account = self.login.account(self.source());
+            let hello = Hello::ask(&mut stream, account, self.settings.load_balanced == Some(true)).await?;
             self.check(&hello).map(|()| hello)
         });
         let hello = hello.await?;
@@ -558,9 +558,9 @@ const LOGIN_WANTED: &str = "Unauthorized";
 #[rustfmt::skip]
 static MANUAL: Manual = Manual {
     title: "MongoDB",
-    summary: "MongoDB and what speaks its protocol: alone, one member of a replica set, or a router. No `mongod` could be had for its tests: it was run against SecantusDB 0.7 and FerretDB 1.24, and scripted peers where a set has several members. A server that the URL names is asked, and its set is judged by what it knows of the others, over one connection that is kept; the client library's second one, by which it watches, ends inside Probity.",
+    summary: "MongoDB and what speaks its protocol: alone, one member of a replica set, or a router. No `mongod` could be had for its tests: it was run against SecantusDB 0.7 and FerretDB 1.24, and scripted peers where a set has several members. A server that the URL, or the SRV record of its name, names is asked, and its set is judged by what it knows of the others, over one connection that is kept; the client library's second one, by which it watches, ends inside Probity.",
     levels: &[
-        LevelRow { level: "connect", question: "TCP, and TLS with `tls`", privilege: "–" },
+        LevelRow { level: "connect", question: "SRV and TXT of the name with `mongodb+srv`; TCP, and TLS with `tls`", privilege: "–" },
         LevelRow { level: "handshake", question: "`hello`, SCRAM or X.509, `buildInfo`; without a user a `find` that shows that nobody has to log in", privilege: "a user without roles" },
         LevelRow { level: "query", question: "`hello`, and `query` if there is one", privilege: "a user without roles; `read` for `query`" },
         LevelRow { level: "deep", question: "`serverStatus`, `replSetGetStatus`", privilege: "`clusterMonitor` on `admin`" },
@@ -632,7 +632,7 @@ static MANUAL: Manual = Manual {
     ],
     unsupported: &[
         "`srvMaxHosts`: the hosts of an SRV record are asked in their order, the first 16 at most.",
-        "Finding members that the URL does not name (`directConnection=false`).",
+        "Finding members that neither the URL nor its SRV record names (`directConnection=false`).",
         "Unix sockets.",
         "LDAP (`PLAIN`), Kerberos, OIDC and AWS log-ins; compression; proxies.",
         "Servers before 3.6, which close the connection.",

@@ -50,7 +50,7 @@ impl Resolver {
 
     /// The addresses of a host, in the order of the answer.
     pub(crate) async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, Failure> {
-        let found = self.ready()?.lookup_ip(host).await.map_err(|error| unresolved(host, "address", error))?;
+        let found = self.ready()?.lookup_ip(host).await.map_err(|error| unresolved(host, "address", &error))?;
         let addresses: Vec<IpAddr> = found.iter().collect();
         if addresses.is_empty() { Err(failed(host, "address", "nodata")) } else { Ok(addresses) }
     }
@@ -58,7 +58,7 @@ impl Resolver {
     /// Who offers a service (RFC 2782), in the order of the answer: priorities and weights are nothing to a probe.
     pub(crate) async fn services(&self, name: &Name) -> Result<Vec<(Name, u16)>, Failure> {
         let plain = without_dot(name);
-        let found = self.ready()?.srv_lookup(name.clone()).await.map_err(|error| unresolved(&plain, SRV, error))?;
+        let found = self.ready()?.srv_lookup(name.clone()).await.map_err(|error| unresolved(&plain, SRV, &error))?;
         let services = found.answers().iter().filter_map(|record| match &record.data {
             // The root stands for a service that is not offered.
             RData::SRV(service) if !service.target.is_root() => Some((service.target.clone(), service.port)),
@@ -76,7 +76,7 @@ impl Resolver {
             {
                 return Ok(Vec::new());
             }
-            found => found.map_err(|error| unresolved(&without_dot(name), "TXT record", error))?,
+            found => found.map_err(|error| unresolved(&without_dot(name), "TXT record", &error))?,
         };
         let texts = found.answers().iter().filter_map(|record| match &record.data {
             RData::TXT(text) => Some(String::from_utf8_lossy(&text.txt_data.concat()).into_owned()),
@@ -102,8 +102,8 @@ pub(crate) fn without_dot(name: &Name) -> String {
     name.to_ascii().trim_end_matches('.').to_owned()
 }
 
-fn unresolved(name: &str, what: &str, error: NetError) -> Failure {
-    let code = match &error {
+fn unresolved(name: &str, what: &str, error: &NetError) -> Failure {
+    let code = match error {
         NetError::Dns(DnsError::NoRecordsFound(nothing)) => match nothing.response_code {
             ResponseCode::NXDomain => "nxdomain",
             ResponseCode::NoError => "nodata",
