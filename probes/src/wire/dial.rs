@@ -163,7 +163,10 @@ impl Run {
     }
 
     /// Who offers a service, and the texts that stand beside it, whose name is another one.
-    pub(crate) async fn services(&mut self, service: &Name, beside: &Name) -> Result<(Vec<(Name, u16)>, Vec<String>), Failure> {
+    ///
+    /// # Errors
+    /// `dns`, as [`Run::dial`]; that nobody offers it, too, but not that there are no texts.
+    pub async fn services(&mut self, service: &Name, beside: &Name) -> Result<(Vec<(Name, u16)>, Vec<String>), Failure> {
         let resolver = self.resolver.clone();
         let both = async { tokio::try_join!(resolver.services(service), resolver.texts(beside)) };
         self.look_up(&without_dot(service), both).await
