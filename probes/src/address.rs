@@ -33,7 +33,7 @@ impl fmt::Display for Endpoint {
 }
 
 /// More addresses than these are not tried.
-const MOST_PLACES: usize = 16;
+pub(crate) const MOST_PLACES: usize = 16;
 
 /// Who logs in is said once.
 const SEVERAL_USERS: &str =
@@ -129,6 +129,20 @@ impl Address {
         Ok(())
     }
 
+    /// The name of a service whose hosts and ports are looked up.
+    ///
+    /// # Errors
+    /// A sentence when there are several, one that has a port already, or an address.
+    pub fn service_host(&self) -> Result<&str, String> {
+        self.endpoints(0)?;
+        self.one_host("there is one name, and its hosts are looked up")?;
+        match &self.places[..] {
+            [Place { port: Some(_), .. }] => Err("the URL names a port: it is looked up together with the hosts".into()),
+            [Place { host, port: None }] if host.parse::<std::net::IpAddr>().is_err() => Ok(host),
+            _ => Err("the URL names an address: hosts are looked up by a name".into()),
+        }
+    }
+
     /// The path without its leading slash, decoded; `None` when empty.
     #[must_use]
     pub fn path(&self) -> Option<String> {
@@ -140,6 +154,12 @@ impl Address {
     /// The parameters behind the question mark, in order.
     pub fn parameters(&self) -> impl Iterator<Item = (String, String)> + '_ {
         self.url.query_pairs().map(|(key, value)| (key.into_owned(), value.into_owned()))
+    }
+
+    /// The last parameter of this name.
+    #[must_use]
+    pub fn parameter(&self, name: &str) -> Option<String> {
+        self.parameters().filter(|(key, _)| key == name).last().map(|(_, value)| value)
     }
 
     /// Refuses a scheme or a parameter that this backend does not know.
@@ -398,6 +418,21 @@ mod tests {
         let many = Address::parse(&format!("nats://{}", ["a"; 17].join(","))).expect("a URL");
         assert_eq!(many.endpoints(1), Err("the URL names more than 16 hosts".into()));
         assert_eq!(many.one_host("no"), Err("the URL names several hosts: no".into()));
+    }
+
+    #[test]
+    fn a_service_has_one_name_and_no_port() {
+        let named = |url: &str| Address::parse(url).expect("a URL").service_host().map(str::to_owned);
+        assert_eq!(named("x+srv://u:p@db.example.com/y"), Ok("db.example.com".into()));
+        for (wrong, why) in [
+            ("x+srv://a.b.c,d.b.c", "the URL names several hosts: there is one name, and its hosts are looked up"),
+            ("x+srv://a.b.c:1", "the URL names a port: it is looked up together with the hosts"),
+            ("x+srv://127.0.0.1", "the URL names an address: hosts are looked up by a name"),
+            ("x+srv://[::1]", "the URL names an address: hosts are looked up by a name"),
+            ("x+srv:///y", "the URL names no host"),
+        ] {
+            assert_eq!(named(wrong), Err(why.into()), "{wrong}");
+        }
     }
 
     #[test]

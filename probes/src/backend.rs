@@ -50,6 +50,11 @@ pub trait Backend: Send + Sync + Sized + 'static {
     /// Where it is.
     fn target(&self) -> &Target;
 
+    /// Itself where it is now, if the catalog has a name that stands for its addresses; asked before each opening.
+    fn locate(&self, _: &mut Run) -> impl Future<Output = Result<Option<Self>, Failure>> + Send {
+        async { Ok(None) }
+    }
+
     /// Resolve, connect, tls, auth: from nothing to a session that can be asked.
     fn open(&self, run: &mut Run) -> impl Future<Output = Result<Self::Session, Failure>> + Send;
 

@@ -18,6 +18,8 @@ pub(crate) const ADDRESS_FAILING: &str = "address_failing";
 /// The way through the addresses of a target.
 pub(crate) struct Candidates<'a> {
     target: &'a Target,
+    /// What was known before.
+    known: Notes,
     /// Those that did not open, in their order; the last one is being looked at.
     tried: Vec<Tried>,
 }
@@ -34,7 +36,7 @@ struct Tried {
 impl<'a> Candidates<'a> {
     /// Begins with the first.
     pub(crate) fn of(target: &'a Target, run: &mut Run) -> Self {
-        let candidates = Self { target, tried: Vec::new() };
+        let candidates = Self { target, known: run.notes.clone(), tried: Vec::new() };
         candidates.turn_to(0, run);
         candidates
     }
@@ -56,7 +58,7 @@ impl<'a> Candidates<'a> {
     pub(crate) fn after(&mut self, failure: Failure, run: &mut Run, is_last_word: bool) -> Result<(), Failure> {
         let place = run.endpoint(self.target).to_string();
         let unwanted = mem::take(&mut run.unwanted);
-        let notes = mem::take(&mut run.notes);
+        let notes = mem::replace(&mut run.notes, self.known.clone());
         self.tried.push(Tried { place, failure, notes, unwanted });
         let next = self.tried.len();
         run.narrow(None);

@@ -36,18 +36,18 @@ const AUTH_PAUSES: [u64; 5] = [60, 120, 240, 300, 1800];
 
 /// Implements [`Probe`] once for every [`Backend`].
 pub(crate) struct Asker<B: Backend> {
-    backend: B,
+    backend: Arc<B>,
     options: Options,
     /// What its round trips write to.
     canary: Arc<str>,
     /// Held for a whole run, so that there is never a second one beside it.
-    slot: tokio::sync::Mutex<Slot<B::Session>>,
+    slot: tokio::sync::Mutex<Slot<B>>,
     /// The sockets of the warm session while no run uses it, for whoever waits for its end.
     idle: watch::Sender<Vec<Arc<Watch>>>,
 }
 
-struct Slot<S> {
-    warm: Option<Session<S>>,
+struct Slot<B: Backend> {
+    warm: Option<Session<B>>,
     /// What was learned by questions that are not asked in every run.
     deep: Option<Learned>,
     roundtrip: Option<Learned>,
@@ -57,14 +57,16 @@ struct Slot<S> {
     /// The secrets that were ever read, so that no later run repeats one that a peer echoes.
     redactor: Arc<Redactor>,
     /// Sessions to be ended politely once the run has its outcome.
-    leaving: Vec<S>,
+    leaving: Vec<B::Session>,
     /// Those that are being ended.
     closing: JoinSet<()>,
 }
 
 /// A session and what it was built from.
-struct Session<S> {
-    inner: S,
+struct Session<B: Backend> {
+    inner: B::Session,
+    /// Where it was opened.
+    backend: Arc<B>,
     opened: Instant,
     notes: Notes,
     stamps: Vec<Stamp>,
@@ -116,7 +118,7 @@ struct Rejected {
     failure: Failure,
 }
 
-impl<S> Slot<S> {
+impl<B: Backend> Slot<B> {
     fn new() -> Self {
         Self {
             warm: None,
@@ -136,7 +138,7 @@ impl<S> Slot<S> {
     }
 
     /// One that may still owe us an answer cannot be ended politely.
-    fn retire(&mut self, session: Session<S>, failure: &Failure) {
+    fn retire(&mut self, session: Session<B>, failure: &Failure) {
         if !matches!(failure.kind, FailureKind::Timeout | FailureKind::ConnectionLost) {
             self.leaving.push(session.inner);
         }
@@ -158,7 +160,7 @@ impl<S> Slot<S> {
     }
 }
 
-impl<S> Session<S> {
+impl<B: Backend> Session<B> {
     fn is_lost(&self) -> bool {
         self.connections.iter().any(|connection| connection.watch.is_closed())
     }
@@ -173,11 +175,12 @@ impl<B: Backend> Asker<B> {
         let mut hasher = DefaultHasher::new();
         (B::KIND, &options.name).hash(&mut hasher);
         let canary = format!("{:016x}", hasher.finish()).into();
-        Self { backend, options, canary, slot: tokio::sync::Mutex::new(Slot::new()), idle: watch::Sender::default() }
+        let slot = tokio::sync::Mutex::new(Slot::new());
+        Self { backend: Arc::new(backend), options, canary, slot, idle: watch::Sender::default() }
     }
 
     /// A run from its first to its last step. Whatever it leaves in the slot may be used again.
-    async fn go(&self, run: &mut Run, slot: &mut Slot<B::Session>) -> Result<Reached, Failure> {
+    async fn go(&self, run: &mut Run, slot: &mut Slot<B>) -> Result<Reached, Failure> {
         if self.options.depth == Depth::Connect && !B::COUNTS_INTERRUPTIONS {
             self.dial(run).await?;
             return Ok(Reached { depth: Depth::Connect, reconnected: false });
@@ -210,12 +213,7 @@ impl<B: Backend> Asker<B> {
     }
 
     /// Asks the warm session, and renews it when it is due. `None`: it was lost, a fresh one may be tried.
-    async fn go_warm(
-        &self,
-        mut session: Session<B::Session>,
-        run: &mut Run,
-        slot: &mut Slot<B::Session>,
-    ) -> Result<Option<Reached>, Failure> {
+    async fn go_warm(&self, mut session: Session<B>, run: &mut Run, slot: &mut Slot<B>) -> Result<Option<Reached>, Failure> {
         run.seen().session = Some(SessionKind::Warm);
         session.connections.iter().for_each(|connection| connection.tether.refill());
         run.connections.clone_from(&session.connections);
@@ -267,7 +265,7 @@ impl<B: Backend> Asker<B> {
     }
 
     /// Whether a fresh session must show that one can still be had, or whether an address that failed is well again.
-    fn is_due(&self, session: &Session<B::Session>) -> bool {
+    fn is_due(&self, session: &Session<B>) -> bool {
         let Options { fresh_every, deep_interval, .. } = self.options;
         let fell_back = session.notes.findings.iter().any(|finding| finding.code == ADDRESS_FAILING);
         let every = if fell_back { fresh_every.min(deep_interval) } else { fresh_every };
@@ -275,13 +273,30 @@ impl<B: Backend> Asker<B> {
     }
 
     /// From nothing to a session.
-    async fn open(&self, run: &mut Run, slot: &mut Slot<B::Session>) -> Result<Session<B::Session>, Failure> {
+    async fn open(&self, run: &mut Run, slot: &mut Slot<B>) -> Result<Session<B>, Failure> {
         run.seen().session = Some(SessionKind::Fresh);
         run.connections.clear();
         let before = std::mem::take(&mut run.notes);
-        let mut candidates = Candidates::of(self.backend.target(), run);
-        let opened = loop {
-            let opened = match timeout_at(run.deadline(), self.backend.open(run)).await {
+        let opened = self.open_one(run).await;
+        let notes = std::mem::replace(&mut run.notes, before);
+        let stamps = std::mem::take(&mut run.stamps);
+        slot.stamps.clone_from(&stamps);
+        let (connections, candidate) = (run.connections.clone(), run.candidate);
+        match opened {
+            Ok((inner, backend)) => Ok(Session { inner, backend, opened: Instant::now(), notes, stamps, connections, candidate }),
+            Err(failure) => {
+                run.notes.add_facts(&notes.facts);
+                Err(failure)
+            }
+        }
+    }
+
+    /// Opens the first address that can be.
+    async fn open_one(&self, run: &mut Run) -> Result<(B::Session, Arc<B>), Failure> {
+        let backend = self.locate(run).await?;
+        let mut candidates = Candidates::of(backend.target(), run);
+        loop {
+            let opened = match timeout_at(run.deadline(), backend.open(run)).await {
                 Ok(opened) => opened,
                 Err(late) => {
                     let phase = run.phase_now().unwrap_or(Phase::Auth);
@@ -291,44 +306,32 @@ impl<B: Backend> Asker<B> {
             match opened {
                 Ok(inner) => {
                     candidates.found(run);
-                    break Ok(inner);
+                    return Ok((inner, Arc::clone(&backend)));
                 }
                 Err(failure) => {
                     // A backend that forgot to stamp its failure still gets the manual and the redaction.
                     let failure = run.stamp(Phase::Auth, failure);
                     let is_last_word = Self::rejects(&failure, run);
-                    if let Err(failure) = candidates.after(failure, run, is_last_word) {
-                        break Err(failure);
-                    }
+                    candidates.after(failure, run, is_last_word)?;
                 }
-            }
-        };
-        let notes = std::mem::replace(&mut run.notes, before);
-        let stamps = std::mem::take(&mut run.stamps);
-        slot.stamps.clone_from(&stamps);
-        let (connections, candidate) = (run.connections.clone(), run.candidate);
-        match opened {
-            Ok(inner) => Ok(Session { inner, opened: Instant::now(), notes, stamps, connections, candidate }),
-            Err(failure) => {
-                run.notes.add_facts(&notes.facts);
-                Err(failure)
             }
         }
     }
 
+    /// The backend where it is now.
+    async fn locate(&self, run: &mut Run) -> Result<Arc<B>, Failure> {
+        let located = self.backend.locate(run).await.map_err(|failure| run.stamp(Phase::Resolve, failure))?;
+        Ok(located.map_or_else(|| Arc::clone(&self.backend), Arc::new))
+    }
+
     /// The question, and the deep ones when they are due.
-    async fn converse(
-        &self,
-        session: &mut Session<B::Session>,
-        run: &mut Run,
-        slot: &mut Slot<B::Session>,
-    ) -> Result<Depth, Failure> {
+    async fn converse(&self, session: &mut Session<B>, run: &mut Run, slot: &mut Slot<B>) -> Result<Depth, Failure> {
         run.recalled.absorb(&session.notes);
         if self.options.depth < Depth::Query {
             return Ok(Depth::Handshake);
         }
         run.enter(Phase::Query);
-        let answer = timeout_at(run.deadline(), self.backend.ask(&mut session.inner, run)).await;
+        let answer = timeout_at(run.deadline(), session.backend.ask(&mut session.inner, run)).await;
         run.settle(Phase::Query, answer)?;
         if self.options.depth < Depth::Deep {
             return Ok(Depth::Query);
@@ -350,14 +353,14 @@ impl<B: Backend> Asker<B> {
     }
 
     /// Asks what is not asked in every run.
-    async fn learn(&self, phase: Phase, session: &mut Session<B::Session>, run: &mut Run) -> Result<Learned, Failure> {
+    async fn learn(&self, phase: Phase, session: &mut Session<B>, run: &mut Run) -> Result<Learned, Failure> {
         let before = std::mem::take(&mut run.notes);
         run.enter(phase);
         let deadline = run.deadline();
         let question = async {
             match phase {
-                Phase::Roundtrip => self.backend.roundtrip(&mut session.inner, run).await,
-                _ => self.backend.examine(&mut session.inner, run).await,
+                Phase::Roundtrip => session.backend.roundtrip(&mut session.inner, run).await,
+                _ => session.backend.examine(&mut session.inner, run).await,
             }
         };
         let answer = timeout_at(deadline, question).await;
@@ -374,7 +377,8 @@ impl<B: Backend> Asker<B> {
 
     /// Dials the first address that accepts.
     async fn dial(&self, run: &mut Run) -> Result<(), Failure> {
-        let target = self.backend.target();
+        let backend = self.locate(run).await?;
+        let target = backend.target();
         let mut candidates = Candidates::of(target, run);
         loop {
             match run.dial(target).await {
@@ -388,7 +392,7 @@ impl<B: Backend> Asker<B> {
     }
 
     /// After a rejection only the dial is tried, if at all, until the pause is over or a file has changed.
-    async fn mind_rejection(&self, run: &mut Run, slot: &mut Slot<B::Session>) -> Result<(), Failure> {
+    async fn mind_rejection(&self, run: &mut Run, slot: &mut Slot<B>) -> Result<(), Failure> {
         let Some((rejection, left)) = slot.paused() else { return Ok(()) };
         if !B::COUNTS_INTERRUPTIONS {
             self.dial(run).await?;
@@ -398,7 +402,7 @@ impl<B: Backend> Asker<B> {
     }
 
     /// Ends sessions beside the run: a server that dawdles over it delays no outcome.
-    fn see_off(self: &Arc<Self>, slot: &mut Slot<B::Session>) {
+    fn see_off(self: &Arc<Self>, slot: &mut Slot<B>) {
         while slot.closing.try_join_next().is_some() {}
         for session in std::mem::take(&mut slot.leaving) {
             let asker = Arc::clone(self);
@@ -480,7 +484,7 @@ impl<B: Backend> Asker<B> {
         }
     }
 
-    fn watch_idle(&self, session: Option<&Session<B::Session>>) {
+    fn watch_idle(&self, session: Option<&Session<B>>) {
         let watches = session.map(|s| s.connections.iter().map(|c| Arc::clone(&c.watch)).collect()).unwrap_or_default();
         self.idle.send_replace(watches);
     }

@@ -5,6 +5,7 @@ mod faults;
 mod members;
 mod questions;
 mod roundtrips;
+mod seedlist;
 mod serving;
 mod sessions;
 mod tls;
@@ -18,8 +19,16 @@ use crate::support::outcome::{code, fact};
 use crate::support::probe::{Asked, with};
 use crate::support::truth::{State, check};
 
-pub(crate) const STATES: &[&[State]] =
-    &[access::STATES, members::STATES, questions::STATES, roundtrips::STATES, serving::STATES, sessions::STATES, tls::STATES];
+pub(crate) const STATES: &[&[State]] = &[
+    access::STATES,
+    members::STATES,
+    questions::STATES,
+    roundtrips::STATES,
+    seedlist::STATES,
+    serving::STATES,
+    sessions::STATES,
+    tls::STATES,
+];
 
 /// A catalog entry with more keys; one of them may be another `url`. SecantusDB says that it takes no more connections,
 /// however many there are.

@@ -104,9 +104,9 @@ fn bad_peers_leave_no_descriptor_thread_or_memory_behind() {
     let (threads, memory) = (agent.threads(), agent.rss());
     eventually(PATIENCE * 2, "and met again", || (runs(&agent) >= 140.0).then_some(()));
     assert_eq!(agent.threads(), threads);
-    let by_name = agent.json("/engine/diagnostics")["process"]["threads"].clone();
-    let names: Vec<_> = by_name.as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
-    assert!(names.iter().all(|name| ["probes", "probity", "surface", "surface-heavy"].contains(name)), "{by_name}");
+    let counts = agent.json("/engine/diagnostics")["process"]["threads"].clone();
+    let names: Vec<_> = counts.as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+    assert!(names.iter().all(|name| ["probes", "probity", "surface", "surface-heavy"].contains(name)), "{counts}");
     assert!(agent.rss() < memory + (32 << 20), "{} → {}", memory, agent.rss());
     assert!(agent.fds() < 120, "{} descriptors for 20 dependencies", agent.fds());
     let view = agent.json("/dependencies");

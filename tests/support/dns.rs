@@ -1,4 +1,4 @@
-//! A name server whose every answer is told: addresses, errors, silence.
+//! A name server whose every answer is told: addresses, services, texts, errors, silence.
 //!
 //! It speaks UDP and TCP on one port of 127.0.0.1. Answers have no time to live, so that a change is seen at once
 //! by whoever honours that. A name that it was never told is NXDOMAIN.
@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hickory_proto::op::{Message, MessageType, OpCode, ResponseCode};
-use hickory_proto::rr::{RData, Record, RecordType};
+use hickory_proto::rr::rdata::{SRV, TXT};
+use hickory_proto::rr::{Name, RData, Record, RecordType};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 
@@ -21,6 +22,10 @@ use super::background::{Background, adopt, listener};
 pub(crate) enum Answer {
     /// These addresses, each family to the question that asks for it.
     Addresses(Vec<IpAddr>),
+    /// These hosts and ports, to whoever asks for SRV.
+    Services(Vec<(String, u16)>),
+    /// These texts, a record each, to whoever asks for TXT.
+    Texts(Vec<String>),
     /// The name does not exist.
     Nxdomain,
     /// The server has failed.
@@ -101,24 +106,35 @@ impl Zone {
             Answer::Nxdomain => ResponseCode::NXDomain,
             Answer::Servfail => ResponseCode::ServFail,
             Answer::Refused => ResponseCode::Refused,
-            Answer::NoData | Answer::Addresses(_) => ResponseCode::NoError,
+            _ => ResponseCode::NoError,
         };
-        if let Answer::Addresses(addresses) = answer {
-            let data = addresses.into_iter().filter_map(|address| record(address, query.query_type()));
-            reply.add_answers(data.map(|data| Record::from_rdata(query.name().clone(), 0, data)));
-        }
+        let data = records(answer, query.query_type()).into_iter();
+        reply.add_answers(data.map(|data| Record::from_rdata(query.name().clone(), 0, data)));
         reply.add_query(query);
         reply.to_vec().ok()
     }
 }
 
-/// The address as the data of a record of this type, if it is of that family.
-fn record(address: IpAddr, kind: RecordType) -> Option<RData> {
-    match (address, kind) {
+/// The data of the records that answer a question of this type.
+fn records(answer: Answer, kind: RecordType) -> Vec<RData> {
+    let address = |address| match (address, kind) {
         (IpAddr::V4(v4), RecordType::A) => Some(RData::A(v4.into())),
         (IpAddr::V6(v6), RecordType::AAAA) => Some(RData::AAAA(v6.into())),
         _ => None,
+    };
+    let service = |(host, port): (String, u16)| RData::SRV(SRV::new(0, 0, port, Name::from_ascii(host).expect("a name")));
+    match answer {
+        Answer::Addresses(addresses) => addresses.into_iter().filter_map(address).collect(),
+        Answer::Services(services) if kind == RecordType::SRV => services.into_iter().map(service).collect(),
+        // In pieces, as long ones have to be.
+        Answer::Texts(texts) if kind == RecordType::TXT => texts.iter().map(|text| RData::TXT(in_two(text))).collect(),
+        _ => Vec::new(),
     }
+}
+
+fn in_two(text: &str) -> TXT {
+    let (first, second) = text.split_at(text.len() / 2);
+    TXT::new(vec![first.to_owned(), second.to_owned()])
 }
 
 async fn serve_udp(socket: UdpSocket, zone: Arc<Zone>) {

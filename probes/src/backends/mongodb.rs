@@ -12,13 +12,13 @@ use mongodb::{
     Client,
     bson::{DateTime, Document, doc},
     error::ErrorKind,
-    options::{AuthMechanism, ClientOptions, Credential, ServerAddress, ServerMonitoringMode},
+    options::{ClientOptions, Credential, ServerAddress, ServerMonitoringMode},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    address::{Address, Credentials, unknown},
+    address::Address,
     backend::{Backend, ConfigError},
     duration::Span,
     failure::{Failure, FailureKind},
@@ -33,8 +33,10 @@ use crate::{
         mongodb::{
             Hello, Lenient,
             link::Link,
+            login::Login,
             query::{Query, counted, first_document, first_value},
             refusal,
+            seedlist::{Found, Seedlist, Settings},
             set::Set,
         },
         sniff::Protocol,
@@ -47,7 +49,10 @@ use crate::{
 pub struct MongoDbConfig {
     /// `mongodb://[user@]host[:27017][,host…][/database]`: of several members of a set the first that takes writes, or has
     /// `expect.role`, is asked, and where none does the first that opens; parameters `authSource`, `authMechanism` (`SCRAM-SHA-256`,
-    /// `SCRAM-SHA-1`, `MONGODB-X509`), `replicaSet` (its name, which is checked), `tls=true`, the same as a `tls` table.
+    /// `SCRAM-SHA-1`, `MONGODB-X509`), `replicaSet` (its name, which is checked), `loadBalanced`, `tls=true`, the same as a `tls`
+    /// table. Or `mongodb+srv://[user@]name[/database]`: the hosts are those of the SRV record `_mongodb._tcp.name`
+    /// (`srvServiceName` is another word than `mongodb`), looked up whenever a session is opened and asked in the order of their
+    /// names; TLS unless `tls=false`; what the URL leaves open of `authSource`, `replicaSet` and `loadBalanced` is as the TXT record says.
     url: Address,
     /// User name, if it is not in the URL.
     username: Option<String>,
@@ -68,7 +73,7 @@ pub struct MongoDbConfig {
 }
 
 /// What must be true of a MongoDB server.
-#[derive(Default, Deserialize, JsonSchema)]
+#[derive(Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MongoDbExpect {
     /// The role that this very server must have.
@@ -130,7 +135,7 @@ impl Role {
 }
 
 /// Limits above which a MongoDB server is degraded.
-#[derive(Deserialize, JsonSchema)]
+#[derive(Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MongoDbDegraded {
     /// Share of the possible connections in use; 1.0 is never exceeded.
@@ -147,22 +152,17 @@ impl Default for MongoDbDegraded {
 }
 
 /// Asks a MongoDB server.
+#[derive(Clone)]
 pub struct MongoDb {
     target: Target,
-    /// The URL names more than one server.
-    several: bool,
+    /// What stands for the addresses of the target.
+    seedlist: Option<Seedlist>,
+    settings: Settings,
     login: Login,
     database: Option<String>,
-    set_name: Option<String>,
     query: Option<Query>,
     expect: MongoDbExpect,
     degraded: MongoDbDegraded,
-}
-
-enum Login {
-    Nobody,
-    Scram { user: String, password: Secret, source: String, mechanism: Option<AuthMechanism> },
-    Certificate { user: Option<String> },
 }
 
 /// An open conversation.
@@ -190,44 +190,63 @@ degraded = { connections = 0.85 }
 
     fn build(config: MongoDbConfig) -> Result<Self, ConfigError> {
         let MongoDbConfig { url, username, password, tls, query, mut expect, degraded } = config;
-        url.expect(&["mongodb"], &["authSource", "authMechanism", "replicaSet", "tls", "ssl", "directConnection"])
-            .map_err(ConfigError::at("url"))?;
-        let switch = |name: &str| match parameter(&url, name).as_deref() {
+        let parameters = [
+            "authSource",
+            "authMechanism",
+            "replicaSet",
+            "loadBalanced",
+            "tls",
+            "ssl",
+            "directConnection",
+            "srvServiceName",
+            "srvMaxHosts",
+        ];
+        url.expect(&["mongodb", "mongodb+srv"], &parameters).map_err(ConfigError::at("url"))?;
+        let switch = |name: &str| match url.parameter(name).as_deref() {
             None => Ok(None),
             Some("true") => Ok(Some(true)),
             Some("false") => Ok(Some(false)),
             Some(_) => Err(ConfigError::new("url", format!("`{name}` is `true` or `false`"))),
         };
+        let seedlist = Seedlist::of(&url).map_err(ConfigError::at("url"))?;
         if switch("directConnection")? == Some(false) {
             let message = "`directConnection=false` is not what Probity does: it asks the servers that the URL names";
             return Err(ConfigError::new("url", message));
         }
-        let with_tls = switch("tls")?.or(switch("ssl")?);
+        let with_tls = switch("tls")?.or(switch("ssl")?).or(seedlist.as_ref().map(|_| true));
         if with_tls == Some(false) && tls.is_some() {
             return Err(ConfigError::new("url", "`tls=false` contradicts the `tls` table"));
         }
         let tls = if with_tls == Some(true) { Some(tls.unwrap_or_default()) } else { tls };
         let has_certificate = tls.as_ref().is_some_and(|tls| tls.cert.is_some());
-        let target = url.target(27017, tls.is_some(), tls)?;
-        let several = target.candidates() > 1;
-        // Without the one looked for, any of them is asked.
-        let target = if several { target.with_second_look() } else { target };
+        let target = looked_at(url.target(27017, tls.is_some(), tls)?);
+        let settings = Settings::of(url.parameters()).map_err(ConfigError::at("url"))?;
+        settings.check(target.candidates()).map_err(ConfigError::at("url"))?;
         let login = Login::of(&url, url.credentials(username, password)?, has_certificate)?;
         let database = url.path();
         let question = Question::of(query, expect.value.take(), expect.rows)?;
         let query = question.map(|question| Query::of(question, database.as_deref())).transpose()?;
-        Ok(Self { target, several, login, database, set_name: parameter(&url, "replicaSet"), query, expect, degraded })
+        Ok(Self { target, seedlist, settings, login, database, query, expect, degraded })
     }
 
     fn target(&self) -> &Target {
         &self.target
     }
 
+    async fn locate(&self, run: &mut Run) -> Result<Option<Self>, Failure> {
+        let Some(seedlist) = &self.seedlist else { return Ok(None) };
+        let Found { hosts, settings } = seedlist.find(run).await?;
+        let settings = self.settings.clone().or(settings);
+        settings.check(hosts.len()).map_err(|why| seedlist.unusable(why))?;
+        Ok(Some(Self { target: looked_at(self.target.at(hosts)), settings, ..self.clone() }))
+    }
+
     async fn open(&self, run: &mut Run) -> Result<MongoDbSession, Failure> {
-        let credential = self.login.credential(run)?;
+        let credential = self.login.credential(self.source(), run)?;
         let mut stream = run.dial(&self.target).await?;
         let hello = run.phase(Phase::Auth, async {
-            let hello = Hello::ask(&mut stream, self.login.account()).await?;
+            let account = self.login.account(self.source());
+            let hello = Hello::ask(&mut stream, account, self.settings.load_balanced == Some(true)).await?;
             self.check(&hello).map(|()| hello)
         });
         let hello = hello.await?;
@@ -352,9 +371,9 @@ const LEFT_BEHIND_MILLISECONDS: i64 = 3_600_000;
 /// The library never asks on its own account, and answers of ours stand behind its watching.
 const WATCHED_EVERY: Duration = Duration::from_hours(24);
 
-/// The last parameter of this name.
-fn parameter(url: &Address, name: &str) -> Option<String> {
-    url.parameters().filter(|(key, _)| key == name).last().map(|(_, value)| value)
+/// Without the one looked for, any of several is asked.
+fn looked_at(target: Target) -> Target {
+    if target.candidates() > 1 { target.with_second_look() } else { target }
 }
 
 /// In milliseconds, so that the server gives up first and says why.
@@ -415,76 +434,18 @@ impl MongoDbSession {
     }
 }
 
-impl Login {
-    fn of(url: &Address, credentials: Credentials, has_certificate: bool) -> Result<Self, ConfigError> {
-        let mechanism = match parameter(url, "authMechanism").as_deref() {
-            None => None,
-            Some("SCRAM-SHA-256") => Some(AuthMechanism::ScramSha256),
-            Some("SCRAM-SHA-1") => Some(AuthMechanism::ScramSha1),
-            Some("MONGODB-X509") if !has_certificate => {
-                return Err(ConfigError::new("url", "`authMechanism=MONGODB-X509` needs `tls.cert` and `tls.key`"));
-            }
-            Some("MONGODB-X509") if credentials.password.is_some() => {
-                return Err(ConfigError::new("password", "`authMechanism=MONGODB-X509` takes no password"));
-            }
-            Some("MONGODB-X509") => return Ok(Self::Certificate { user: credentials.user }),
-            Some(other) => {
-                let known = ["SCRAM-SHA-256", "SCRAM-SHA-1", "MONGODB-X509"];
-                return Err(ConfigError::new("url", unknown("authMechanism", other, &known)));
-            }
-        };
-        let source = parameter(url, "authSource");
-        match credentials {
-            Credentials { user: Some(user), password: Some(password) } => {
-                let source = source.or_else(|| url.path()).unwrap_or_else(|| "admin".into());
-                Ok(Self::Scram { user, password, source, mechanism })
-            }
-            Credentials { user: Some(_), password: None } => {
-                Err(ConfigError::new("password", "a user needs a password beside it"))
-            }
-            Credentials { user: None, password: Some(_) } => {
-                Err(ConfigError::new("password", "`password` needs `username` beside it"))
-            }
-            Credentials { .. } if source.is_some() || mechanism.is_some() => {
-                Err(ConfigError::new("url", "`authSource` and `authMechanism` need a user and a password"))
-            }
-            Credentials { .. } => Ok(Self::Nobody),
-        }
-    }
-
-    /// Who logs in, as servers name them.
-    fn account(&self) -> Option<String> {
-        match self {
-            Self::Scram { user, source, mechanism: None, .. } => Some(format!("{source}.{user}")),
-            _ => None,
-        }
-    }
-
-    fn credential(&self, run: &mut Run) -> Result<Option<Credential>, Failure> {
-        Ok(match self {
-            Self::Nobody => None,
-            Self::Scram { user, password, source, mechanism } => Some(
-                Credential::builder()
-                    .username(user.clone())
-                    .password(run.secret(password)?.to_string())
-                    .source(source.clone())
-                    .mechanism(mechanism.clone())
-                    .build(),
-            ),
-            Self::Certificate { user } => {
-                Some(Credential::builder().username(user.clone()).mechanism(AuthMechanism::MongoDbX509).build())
-            }
-        })
-    }
-}
-
 impl MongoDb {
+    /// The database in which the user was made.
+    fn source(&self) -> &str {
+        self.settings.source.as_deref().or(self.database.as_deref()).unwrap_or("admin")
+    }
+
     /// Whether there is anything to be asked of such a server.
     fn check(&self, hello: &Hello) -> Result<(), Failure> {
         if hello.lacks_set() {
             return Err(Failure::server(NOT_INITIATED, ""));
         }
-        if let Some(wanted) = self.set_name.as_deref().filter(|wanted| hello.set_name() != Some(wanted)) {
+        if let Some(wanted) = self.settings.set_name.as_deref().filter(|wanted| hello.set_name() != Some(wanted)) {
             let seen = hello.set_name().map_or_else(|| "of no replica set".into(), |name| format!("of the replica set {name}"));
             return Err(Failure::new(FailureKind::Config, format!("the server is {seen}, not of {wanted}"))
                 .with_code("set_name")
@@ -499,7 +460,7 @@ impl MongoDb {
 
     /// Whether this is the member to be asked: of several that which takes writes, unless another role is expected.
     fn is_wanted(&self, hello: &Hello) -> bool {
-        match (self.several, self.expect.role) {
+        match (self.target.candidates() > 1, self.expect.role) {
             (false, _) => true,
             (true, Some(role)) => Role::of(hello) == Some(role),
             (true, None) => hello.is_writable(),
@@ -597,9 +558,9 @@ const LOGIN_WANTED: &str = "Unauthorized";
 #[rustfmt::skip]
 static MANUAL: Manual = Manual {
     title: "MongoDB",
-    summary: "MongoDB and what speaks its protocol: alone, one member of a replica set, or a router. No `mongod` could be had for its tests: it was run against SecantusDB 0.7 and FerretDB 1.24, and scripted peers where a set has several members. A server that the URL names is asked, and its set is judged by what it knows of the others, over one connection that is kept; the client library's second one, by which it watches, ends inside Probity.",
+    summary: "MongoDB and what speaks its protocol: alone, one member of a replica set, or a router. No `mongod` could be had for its tests: it was run against SecantusDB 0.7 and FerretDB 1.24, and scripted peers where a set has several members. A server that the URL, or the SRV record of its name, names is asked, and its set is judged by what it knows of the others, over one connection that is kept; the client library's second one, by which it watches, ends inside Probity.",
     levels: &[
-        LevelRow { level: "connect", question: "TCP, and TLS with `tls`", privilege: "–" },
+        LevelRow { level: "connect", question: "SRV and TXT of the name with `mongodb+srv`; TCP, and TLS with `tls`", privilege: "–" },
         LevelRow { level: "handshake", question: "`hello`, SCRAM or X.509, `buildInfo`; without a user a `find` that shows that nobody has to log in", privilege: "a user without roles" },
         LevelRow { level: "query", question: "`hello`, and `query` if there is one", privilege: "a user without roles; `read` for `query`" },
         LevelRow { level: "deep", question: "`serverStatus`, `replSetGetStatus`", privilege: "`clusterMonitor` on `admin`" },
@@ -612,6 +573,7 @@ static MANUAL: Manual = Manual {
         FactRow { name: "topology", metric: false, meaning: "`standalone`, `replica_set` or `sharded`." },
         FactRow { name: "role", metric: false, meaning: "`primary`, `secondary`, `arbiter`, `router` or `standalone`; absent where a clone does not tell." },
         FactRow { name: "primary", metric: false, meaning: "The primary that it knows." },
+        FactRow { name: "srv_hosts", metric: true, meaning: "Hosts that the SRV record named when the session was opened; absent where the URL names hosts." },
         FactRow { name: "uptime_seconds", metric: true, meaning: "Time since its start." },
         FactRow { name: "connections_current", metric: true, meaning: "Connections of clients." },
         FactRow { name: "connections_available", metric: true, meaning: "Connections that it would still take." },
@@ -669,8 +631,8 @@ static MANUAL: Manual = Manual {
         CodeRow { code: "462", kind: FailureKind::Overload, message: "the server is overloaded and refuses questions", remedy: "" },
     ],
     unsupported: &[
-        "`mongodb+srv://`: name the hosts.",
-        "Finding members that the URL does not name (`directConnection=false`).",
+        "`srvMaxHosts`: the hosts of an SRV record are asked in their order, the first 16 at most.",
+        "Finding members that neither the URL nor its SRV record names (`directConnection=false`).",
         "Unix sockets.",
         "LDAP (`PLAIN`), Kerberos, OIDC and AWS log-ins; compression; proxies.",
         "Servers before 3.6, which close the connection.",

@@ -140,7 +140,7 @@ degraded = { connections = 0.85 }
     fn build(config: MysqlConfig) -> Result<Self, ConfigError> {
         let MysqlConfig { url, username, password, tls, query, mut expect, degraded } = config;
         url.expect(&["mysql", "mariadb"], &["ssl-mode", "socket"]).map_err(ConfigError::at("url"))?;
-        let parameter = |name: &str| url.parameters().filter(|(key, _)| key == name).last().map(|(_, value)| value);
+        let parameter = |name: &str| url.parameter(name);
         let mode = parameter("ssl-mode").map(|mode| mode.to_uppercase().replace('-', "_"));
         let tls = match mode.as_deref() {
             None => tls,

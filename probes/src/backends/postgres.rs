@@ -181,7 +181,7 @@ degraded = { connections = 0.85 }
         let PostgresConfig { url, username, password, tls, query, mut expect, degraded } = config;
         url.expect(&["postgres", "postgresql"], &["sslmode", "host", "port", "target_session_attrs"])
             .map_err(ConfigError::at("url"))?;
-        let parameter = |name: &str| url.parameters().filter(|(key, _)| key == name).last().map(|(_, value)| value);
+        let parameter = |name: &str| url.parameter(name);
         let mode = parameter("sslmode");
         let tls = match mode.as_deref() {
             None => tls,

@@ -147,7 +147,7 @@ url = "sqlserver://probe@localhost:1433?database=master"
                            with `?database=`";
             return Err(ConfigError::new("url", message));
         }
-        let parameter = |name: &str| url.parameters().filter(|(key, _)| key == name).last().map(|(_, value)| value);
+        let parameter = |name: &str| url.parameter(name);
         let encryption = encryption(parameter("encrypt").as_deref())?;
         let target = match encryption {
             Encryption::Disabled if tls.is_some() => {

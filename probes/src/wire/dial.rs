@@ -9,6 +9,7 @@ use std::{
 };
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
+use hickory_resolver::proto::rr::Name;
 use rustls::version::TLS12;
 use tokio::{
     net::{TcpStream, UnixStream},
@@ -24,6 +25,7 @@ use crate::{
     run::{Phase, Run},
     tls::{TlsConfig, UnmetWish},
     wire::{
+        resolve::without_dot,
         sniff::Protocol,
         stream::{Envelope, Socket, Stream, Wire},
     },
@@ -92,7 +94,13 @@ impl Target {
     /// Another address that is spoken to in the same way.
     #[must_use]
     pub fn elsewhere(&self, endpoint: Endpoint) -> Self {
-        Self { endpoints: vec![endpoint], second_look: false, ..self.clone() }
+        self.at(vec![endpoint])
+    }
+
+    /// Other addresses, at least one, that are spoken to in the same way.
+    #[must_use]
+    pub(crate) fn at(&self, endpoints: Vec<Endpoint>) -> Self {
+        Self { endpoints, second_look: false, ..self.clone() }
     }
 
     /// Whether nobody else can read what is said there: under TLS, or on a socket of this machine.
@@ -151,12 +159,25 @@ impl Run {
             return Ok(vec![ip]);
         }
         let resolver = self.resolver.clone();
-        let found = self.phase_within(Phase::Resolve, RESOLVE_BUDGET, resolver.addresses(host)).await;
-        let found = found.map_err(|failure| match failure.code.as_deref() {
-            Some("timeout") => Failure { message: format!("the resolver did not answer in time for {host}"), ..failure },
+        Ok(interleave(self.look_up(host, resolver.addresses(host)).await?))
+    }
+
+    /// Who offers a service, and the texts that stand beside it, whose name is another one.
+    ///
+    /// # Errors
+    /// `dns`, as [`Run::dial`]; that nobody offers it, too, but not that there are no texts.
+    pub async fn services(&mut self, service: &Name, beside: &Name) -> Result<(Vec<(Name, u16)>, Vec<String>), Failure> {
+        let resolver = self.resolver.clone();
+        let both = async { tokio::try_join!(resolver.services(service), resolver.texts(beside)) };
+        self.look_up(&without_dot(service), both).await
+    }
+
+    async fn look_up<T>(&mut self, name: &str, found: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        let found = self.phase_within(Phase::Resolve, RESOLVE_BUDGET, found).await;
+        found.map_err(|failure| match failure.code.as_deref() {
+            Some("timeout") => Failure { message: format!("the resolver did not answer in time for {name}"), ..failure },
             _ => failure,
-        })?;
-        Ok(interleave(found))
+        })
     }
 
     /// Does TLS on a stream that has been plain text so far.

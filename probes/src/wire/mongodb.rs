@@ -2,7 +2,9 @@
 //! Protocol: <https://www.mongodb.com/docs/manual/reference/mongodb-wire-protocol/>.
 
 pub(crate) mod link;
+pub(crate) mod login;
 pub(crate) mod query;
+pub(crate) mod seedlist;
 pub(crate) mod set;
 use std::io;
 
@@ -77,8 +79,9 @@ pub(crate) struct Hello {
 }
 
 impl Hello {
-    /// Asks over a new connection, and for the mechanisms that `user` (`database.name`) can log in by.
-    pub(crate) async fn ask(stream: &mut Stream, user: Option<String>) -> Result<Self, Failure> {
+    /// Asks over a new connection, and for the mechanisms that `user` (`database.name`) can log in by. Behind a load
+    /// balancer servers refuse who does not know that it is there.
+    pub(crate) async fn ask(stream: &mut Stream, user: Option<String>, load_balanced: bool) -> Result<Self, Failure> {
         let question = |word: &str| {
             let mut question = doc! {
                 word: 1,
@@ -91,6 +94,9 @@ impl Hello {
             };
             if let Some(user) = &user {
                 question.insert("saslSupportedMechs", user);
+            }
+            if load_balanced {
+                question.insert("loadBalanced", true);
             }
             question
         };

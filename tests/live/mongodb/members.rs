@@ -40,7 +40,7 @@ states! { "mongodb":
 
 const NOW: i64 = 1_800_000_000_000;
 
-fn hello(more: Document) -> Document {
+pub(super) fn hello(more: Document) -> Document {
     let mut hello = doc! {
         "isWritablePrimary": false, "secondary": true, "setName": "rs0", "primary": "a:1", "me": "b:1", "hosts": ["a:1", "b:1", "c:1"],
         "maxWireVersion": 25, "ok": 1.0,
@@ -49,7 +49,7 @@ fn hello(more: Document) -> Document {
     hello
 }
 
-fn primary() -> Document {
+pub(super) fn primary() -> Document {
     hello(doc! { "isWritablePrimary": true, "secondary": false, "me": "a:1" })
 }
 
@@ -75,7 +75,7 @@ fn status(members: Vec<Document>) -> Document {
 }
 
 /// All three are up.
-fn well() -> Document {
+pub(super) fn well() -> Document {
     status(vec![member("a:1", 1, 0), member("b:1", 2, 1), member("c:1", 2, 2)])
 }
 

@@ -6,6 +6,7 @@ use super::Lenient;
 use crate::{address::unknown, backend::ConfigError, question::Question};
 
 /// An own question as commands of the server.
+#[derive(Clone)]
 pub(crate) struct Query {
     pub(crate) question: Question,
     pub(crate) database: String,

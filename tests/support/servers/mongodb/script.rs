@@ -15,12 +15,15 @@ use super::message;
 
 type Answers = Arc<Mutex<HashMap<&'static str, Document>>>;
 
+type Asked = Arc<Mutex<Vec<Document>>>;
+
 /// A server that answers commands by their names; gone when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Scripted {
     addr: SocketAddr,
     connections: Arc<AtomicU64>,
     answers: Answers,
+    asked: Asked,
     _thread: Background,
 }
 
@@ -31,16 +34,17 @@ impl Scripted {
         let addr = listener.local_addr().expect("a listener has an address");
         let connections = Arc::new(AtomicU64::new(0));
         let answers: Answers = Arc::new(Mutex::new(answers.into_iter().collect()));
-        let (accepted, told) = (Arc::clone(&connections), Arc::clone(&answers));
+        let asked = Asked::default();
+        let (accepted, told, noted) = (Arc::clone(&connections), Arc::clone(&answers), Arc::clone(&asked));
         let accept = move || async move {
             let listener = adopt(listener);
             while let Ok((stream, _)) = listener.accept().await {
                 accepted.fetch_add(1, Ordering::SeqCst);
-                let answers = Arc::clone(&told);
-                tokio::spawn(async move { serve(stream, &answers).await });
+                let (answers, asked) = (Arc::clone(&told), Arc::clone(&noted));
+                tokio::spawn(async move { serve(stream, &answers, &asked).await });
             }
         };
-        Self { addr, connections, answers, _thread: Background::spawn("scripted-mongodb", accept) }
+        Self { addr, connections, answers, asked, _thread: Background::spawn("scripted-mongodb", accept) }
     }
 
     /// A member that says this of itself and knows this of its set, with a version and the right to tell it.
@@ -59,6 +63,11 @@ impl Scripted {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner).insert(command, answer);
     }
 
+    /// The questions it was asked so far.
+    pub(crate) fn asked(&self) -> Vec<Document> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Where it is.
     pub(crate) fn addr(&self) -> SocketAddr {
         self.addr
@@ -70,7 +79,7 @@ impl Scripted {
     }
 }
 
-async fn serve(mut stream: TcpStream, answers: &Answers) -> io::Result<()> {
+async fn serve(mut stream: TcpStream, answers: &Answers, asked: &Asked) -> io::Result<()> {
     loop {
         let mut header = [0; 16];
         stream.read_exact(&mut header).await?;
@@ -78,6 +87,7 @@ async fn serve(mut stream: TcpStream, answers: &Answers) -> io::Result<()> {
         let mut body = vec![0; usize::try_from(word(0)).map_err(io::Error::other)?.saturating_sub(header.len())];
         stream.read_exact(&mut body).await?;
         let question = Document::from_reader(body.get(5..).unwrap_or_default()).map_err(io::Error::other)?;
+        asked.lock().unwrap_or_else(PoisonError::into_inner).push(question.clone());
         let command = question.keys().next().map(String::as_str).unwrap_or_default();
         let unknown =
             doc! { "ok": 0.0, "errmsg": format!("no such command: '{command}'"), "code": 59, "codeName": "CommandNotFound" };
