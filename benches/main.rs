@@ -40,6 +40,9 @@ struct Row {
 type Measurement = fn() -> Vec<Row>;
 
 fn main() {
+    if servers::oracle::stand_in::serves() {
+        return;
+    }
     use_dist_build();
     let only: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
     let parts: [(&str, Measurement); 7] = [

@@ -100,9 +100,11 @@ const STARTERS: &[(&str, Weight, Starter)] = &[
     ("nats", Light, events),
     ("neo4j", Heavy, relations),
     ("opensearch", Heavy, log_search),
+    ("oracle", Heavy, billing),
     ("postgres", Light, orders),
     ("rabbitmq", Light, mails),
     ("redis", Light, cache),
+    ("sqlserver", Heavy, ledger),
 ];
 
 fn sensor_data(manner: &Manner) -> Member {
@@ -235,6 +237,17 @@ fn relations(manner: &Manner) -> Member {
     Member { backend: "neo4j", entry, pid: server.process().pid(), _server: Box::new(server) }
 }
 
+/// A stand-in.
+fn billing(manner: &Manner) -> Member {
+    use servers::oracle::{Oracle, SERVICE};
+    let server = manner.pick(Oracle::builder(), Oracle::builder().tls()).start();
+    let Manner { password, tls } = manner;
+    let (scheme, address) = (manner.pick("oracle", "tcps"), server.addr());
+    let entry =
+        format!("[dependencies.billing]\nbackend = \"oracle\"\nurl = \"{scheme}://{USER}@{address}/{SERVICE}\"\n{password}{tls}");
+    Member { backend: "oracle", entry, pid: server.process().pid(), _server: Box::new(server) }
+}
+
 fn orders(manner: &Manner) -> Member {
     let server = servers::postgres::Postgres::start();
     let Manner { password, tls } = manner;
@@ -262,4 +275,15 @@ fn cache(manner: &Manner) -> Member {
     let entry =
         format!("[dependencies.cache]\nbackend = \"redis\"\nurl = \"{url}\"\n{password}{tls}expect = {{ writable = true }}\n");
     Member { backend: "redis", entry, pid: server.process().pid(), _server: Box::new(server) }
+}
+
+/// Not Microsoft's, and never without TLS.
+fn ledger(manner: &Manner) -> Member {
+    let server = servers::sqlserver::Bridge::start();
+    let Manner { password, tls } = manner.clone().over_tls();
+    let entry = format!(
+        "[dependencies.ledger]\nbackend = \"sqlserver\"\nurl = \"sqlserver://{USER}@{}?database=master\"\n{password}{tls}",
+        server.addr()
+    );
+    Member { backend: "sqlserver", entry, pid: server.process().pid(), _server: Box::new(server) }
 }

@@ -92,13 +92,19 @@ pub(crate) enum Harm {
     Message(Vec<u8>),
 }
 
-/// Serves where it is told to, and is no test anywhere else.
+/// No test: how a program of tests becomes the stand-in.
 #[test]
 fn serve() {
-    let Some(settings) = std::env::var_os(SETTINGS) else { return };
+    serves();
+}
+
+/// Serves where it is told to; false where it is not. A program that starts stand-ins, and has no tests, begins with it.
+pub(crate) fn serves() -> bool {
+    let Some(settings) = std::env::var_os(SETTINGS) else { return false };
     let settings = serde_json::from_slice(settings.as_encoded_bytes()).expect("settings of ours");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be built");
     runtime.block_on(listen(settings)).expect("it can listen");
+    true
 }
 
 /// Takes everybody; USR1 ends all sessions.
