@@ -102,7 +102,7 @@ fn bad_peers_leave_no_descriptor_thread_or_memory_behind() {
     };
     eventually(PATIENCE, "every peer was met", || (runs(&agent) >= 40.0).then_some(()));
     let (threads, memory) = (agent.threads(), agent.rss());
-    eventually(PATIENCE * 2, "and met again", || (runs(&agent) >= 140.0).then_some(()));
+    eventually(PATIENCE, "and met again", || (runs(&agent) >= 140.0).then_some(()));
     assert_eq!(agent.threads(), threads);
     let counts = agent.json("/engine/diagnostics")["process"]["threads"].clone();
     let names: Vec<_> = counts.as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 const MARK: &str = "PROBITY_TEST_ALONE";
 
 /// How long a test may take that runs alone.
-const LIMIT: Duration = Duration::from_mins(2);
+const LIMIT: Duration = Duration::from_mins(5);
 
 /// True in a process that runs nothing but the test of this name (`module::test`). Everywhere else that process is
 /// started and waited for, its failure is this one's, and the answer is false: `if !alone("a::b") { return; }`.

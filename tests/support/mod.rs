@@ -31,7 +31,7 @@ pub(crate) use scratch::{free_port, scratch};
 use std::time::{Duration, Instant};
 
 /// How long a server may take to start or to stop, on a busy machine, before that is a failure.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 
 /// How often a condition is looked at while it is waited for.
 const LOOK: Duration = Duration::from_millis(5);

@@ -136,7 +136,7 @@ static ARCHIVE: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
         let server = Builder::default().launch(Some(&format!("-XX:ArchiveClassesAtExit={}", new.display())));
         server.wait_until_answering();
         server.process.signal(Signal::TERM);
-        server.process.wait_exit(2 * PATIENCE)?;
+        server.process.wait_exit(PATIENCE)?;
         fs::rename(new, &archive).ok()?;
     }
     Some(archive)
