@@ -26,7 +26,7 @@ servers: ## Fetch or build, once, the servers that Debian does not have
 test: ## Install what is missing, start what is needed, check everything
 	@tests/setup.sh test
 	@tests/farm/build.sh
-	$(MAKE) --no-print-directory lint variants rules unit
+	$(MAKE) --no-print-directory lint rules unit
 
 lint: $(TOOLS)/bin/cargo-deny ## Format, clippy, licences and sources, documentation
 	cargo fmt --all --check
@@ -35,6 +35,7 @@ lint: $(TOOLS)/bin/cargo-deny ## Format, clippy, licences and sources, documenta
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
 
 variants: ## A build with a single backend, for each of them
+	@tests/setup.sh build
 	for backend in $$(sed -n 's/^all = \[\(.*\)\]/\1/p' Cargo.toml | tr -d '",'); do \
 		echo "building with $$backend only" && \
 		cargo check --quiet --locked --no-default-features --features $$backend || exit 1; \
@@ -56,8 +57,7 @@ build: ## An optimised binary for this machine: target/release/probity
 	@tests/setup.sh build
 	cargo build --release --locked
 
-builds: ## Build as images have it: one backend, the light ones, all, all as a static binary
-	@tests/setup.sh build
+builds: variants ## Build as images have it: one backend, the light ones, all, all as a static binary
 	@tests/builds.sh
 
 clean: ## Remove everything that was built

@@ -23,7 +23,7 @@ use support::{
     eventually,
     fleet::{self, Manner, Member, Which},
     peers,
-    process::Server,
+    process::{Server, Signal},
     servers::{self, PASSWORD, USER},
 };
 
@@ -109,8 +109,9 @@ fn crash_to_503() -> Vec<Row> {
         let mut times = Vec::new();
         for _ in 0..KILLS {
             eventually(Duration::from_secs(30), "ready", || (poller.get("/health") == 200).then_some(()));
+            // Who waits for its end sees the agent only afterwards.
+            server.signal_tree(Signal::KILL);
             let killed = Instant::now();
-            server.kill9();
             while poller.get("/health") != 503 {
                 assert!(killed.elapsed() < Duration::from_secs(30), "it never became 503");
                 std::thread::sleep(PAUSE);

@@ -121,7 +121,7 @@ impl Server {
     }
 
     /// Signals the process and all below it, parents first, and says which those were.
-    fn signal_tree(&self, signal: Signal) -> Vec<u32> {
+    pub(crate) fn signal_tree(&self, signal: Signal) -> Vec<u32> {
         let mut child = self.child();
         if !is_alive(&mut child) {
             return Vec::new();
