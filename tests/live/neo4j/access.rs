@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use probity_probes::{FailureKind, FaultDomain, Phase};
+use probity_probes::{Depth, FailureKind, FaultDomain, Options, Phase};
 use serde_json::{Value as Json, json};
 
 use super::{code, entry, expect, fact, probe};
@@ -126,7 +126,12 @@ fn a_log_in_that_succeeds_with_an_expired_password_is_no_success() {
     let keys = user("expired", "CHANGE REQUIRED");
     let mut client = Client::log_in(shared().addr(), "expired", PASSWORD).expect("the server lets it in");
     client.route("neo4j").expect("the server routes it");
-    let outcome = expect(&EXPIRED, shared(), keys);
+    let outcome = expect(&EXPIRED, shared(), keys.clone());
+    assert_eq!(code(&outcome), Some("ClientError.Security.CredentialsExpired"));
+    // Where no question follows that would be refused, too.
+    let options = Options { depth: Depth::Handshake, ..Options::default() };
+    let outcome = Asked::with("neo4j", entry(shared().addr(), keys), options).run();
+    check(&EXPIRED, &outcome);
     assert_eq!(code(&outcome), Some("ClientError.Security.CredentialsExpired"));
 }
 
