@@ -23,6 +23,7 @@ use support::{
     eventually,
     fleet::{self, Manner, Member, Which},
     peers,
+    probe::example_at,
     process::{Server, Signal},
     servers::{self, PASSWORD, USER},
 };
@@ -155,7 +156,7 @@ fn cpu_per_run() -> Vec<Row> {
 fn memory() -> Vec<Row> {
     let manifest = start("[dependencies.it]\nbackend = \"redis\"\nurl = \"redis://localhost\"\n").json("/engine/manifest");
     let built: Vec<_> = manifest["backends"].as_array().into_iter().flatten().filter_map(serde_json::Value::as_str).collect();
-    let nine = ["clickhouse", "http", "memcached", "mqtt", "mysql", "nats", "postgres", "rabbitmq", "redis"];
+    let nine: Vec<_> = fleet::light().collect();
     let (plain, secured) = (Manner::literal(), Manner::literal().over_tls());
     let measurements: [(&'static str, &Manner, &[&str], &'static str); 6] = [
         ("resident memory with Redis warm", &plain, &["redis"], ""),
@@ -248,9 +249,8 @@ fn check_overhead() -> Vec<Row> {
     });
     let hole = peers::black_hole();
     let entry = |row: &probity_probes::Registration| {
-        let (before, rest) = row.entry?.example.split_once("localhost:")?;
-        let after = rest.trim_start_matches(|letter: char| letter.is_ascii_digit());
-        Some(format!("[dependencies.{}]\n{before}{}{after}\ntimeout = \"500ms\"\n", row.kind, hole.addr()))
+        let example = example_at(&row.entry?, &hole.addr().to_string());
+        Some(format!("[dependencies.{}]\n{example}timeout = \"500ms\"\n", row.kind))
     };
     let hung: String = probity_probes::registry().iter().filter_map(entry).collect();
     let mut hung = many_checks(&hung, |_| Duration::from_millis(500));

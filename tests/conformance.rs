@@ -16,7 +16,7 @@ use std::net::SocketAddr;
 use probity_probes::{Entry, Options, Outcome, registry};
 use serde_json::Value;
 
-use crate::support::probe::Asked;
+use crate::support::probe::{Asked, example_at};
 
 /// Every backend of this build.
 fn backends() -> impl Iterator<Item = (&'static str, Entry)> {
@@ -25,7 +25,11 @@ fn backends() -> impl Iterator<Item = (&'static str, Entry)> {
 
 /// The example of a backend without the keys that are not its own.
 fn example(entry: &Entry) -> Value {
-    let mut example: Value = toml::from_str(entry.example).expect("an example is TOML");
+    own_keys(entry.example)
+}
+
+fn own_keys(example: &str) -> Value {
+    let mut example: Value = toml::from_str(example).expect("an example is TOML");
     let kind = example.as_object_mut().and_then(|table| table.remove("backend"));
     assert!(kind.is_some(), "an example names its backend");
     example
@@ -33,12 +37,7 @@ fn example(entry: &Entry) -> Value {
 
 /// The example at another `HOST:PORT`.
 fn at(entry: &Entry, place: &str) -> Value {
-    let mut example = example(entry);
-    let url = example["url"].as_str().expect("an example has a URL");
-    let (before, rest) = url.split_once("localhost:").expect("an example is at its standard port of localhost");
-    let after = rest.trim_start_matches(|letter: char| letter.is_ascii_digit());
-    example["url"] = format!("{before}{place}{after}").into();
-    example
+    own_keys(&example_at(entry, place))
 }
 
 /// A probe of a backend at an address.

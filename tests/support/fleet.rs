@@ -77,6 +77,11 @@ pub(crate) fn start(manner: &Manner, which: Which, mut tell: impl FnMut(&str, Re
     members
 }
 
+/// The backends whose servers start in seconds.
+pub(crate) fn light() -> impl Iterator<Item = &'static str> {
+    STARTERS.iter().filter(|(_, weight, _)| *weight == Light).map(|(backend, ..)| *backend)
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Weight {
     Light,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use probity_probes::{Options, Outcome, Probe, Prober, find};
+use probity_probes::{Entry, Options, Outcome, Probe, Prober, find};
 use serde_json::Value;
 
 use super::pace::late;
@@ -102,6 +102,12 @@ impl Drop for Asked {
             runtime.shutdown_background();
         }
     }
+}
+
+/// The example of a backend, at another `HOST:PORT`, as it stands in a catalog.
+pub(crate) fn example_at(entry: &Entry, place: &str) -> String {
+    let (before, rest) = entry.example.split_once("localhost:").expect("an example is at its standard port of localhost");
+    format!("{before}{place}{}", rest.trim_start_matches(|letter: char| letter.is_ascii_digit()))
 }
 
 /// A catalog entry with more keys, or others.
