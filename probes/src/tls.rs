@@ -108,6 +108,14 @@ impl TlsConfig {
     }
 }
 
+/// The same in every build: a library that asks for it puts the hybrid key exchange first, with which a hello no longer
+/// fits in one packet. It stays on offer.
+fn provider() -> CryptoProvider {
+    let mut provider = aws_lc_rs::default_provider();
+    provider.kx_groups.sort_by_key(|group| group.name() == NamedGroup::X25519MLKEM768);
+    provider
+}
+
 /// Whether the server asked for a client certificate, where there is none. In TLS 1.2 its refusal does not say so.
 #[derive(Debug, Default)]
 pub(crate) struct UnmetWish(AtomicBool);
@@ -223,11 +231,4 @@ impl ServerCertVerifier for AcceptAnything {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
     }
-}
-/// The same in every build: a library that asks for it puts the hybrid key exchange first, with which a hello no longer
-/// fits in one packet. It stays on offer.
-fn provider() -> CryptoProvider {
-    let mut provider = aws_lc_rs::default_provider();
-    provider.kx_groups.sort_by_key(|group| group.name() == NamedGroup::X25519MLKEM768);
-    provider
 }

@@ -140,8 +140,7 @@ degraded = { connections = 0.85 }
     fn build(config: MysqlConfig) -> Result<Self, ConfigError> {
         let MysqlConfig { url, username, password, tls, query, mut expect, degraded } = config;
         url.expect(&["mysql", "mariadb"], &["ssl-mode", "socket"]).map_err(ConfigError::at("url"))?;
-        let parameter = |name: &str| url.parameter(name);
-        let mode = parameter("ssl-mode").map(|mode| mode.to_uppercase().replace('-', "_"));
+        let mode = url.parameter("ssl-mode").map(|mode| mode.to_uppercase().replace('-', "_"));
         let tls = match mode.as_deref() {
             None => tls,
             Some("DISABLED") if tls.is_some() => {
@@ -158,7 +157,7 @@ degraded = { connections = 0.85 }
                 return Err(ConfigError::new("url", crate::address::unknown("ssl-mode", other, &known)));
             }
         };
-        let target = match parameter("socket") {
+        let target = match url.parameter("socket") {
             Some(path) => url.on_sockets(vec![path.into()], tls.as_ref())?,
             None => url.upgraded_target(3306, tls)?,
         };

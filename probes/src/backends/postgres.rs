@@ -181,8 +181,7 @@ degraded = { connections = 0.85 }
         let PostgresConfig { url, username, password, tls, query, mut expect, degraded } = config;
         url.expect(&["postgres", "postgresql"], &["sslmode", "host", "port", "target_session_attrs"])
             .map_err(ConfigError::at("url"))?;
-        let parameter = |name: &str| url.parameter(name);
-        let mode = parameter("sslmode");
+        let mode = url.parameter("sslmode");
         let tls = match mode.as_deref() {
             None => tls,
             Some("disable") if tls.is_some() => {
@@ -199,7 +198,7 @@ degraded = { connections = 0.85 }
                 return Err(ConfigError::new("url", crate::address::unknown("sslmode", other, &known)));
             }
         };
-        let target = match (parameter("host"), parameter("port").unwrap_or_else(|| "5432".into())) {
+        let target = match (url.parameter("host"), url.parameter("port").unwrap_or_else(|| "5432".into())) {
             (Some(_), port) if port.parse::<u16>().is_err() => {
                 return Err(ConfigError::new("url", format!("`port` must be a number, not `{port}`")));
             }
@@ -207,12 +206,12 @@ degraded = { connections = 0.85 }
                 let socket = |folder| PathBuf::from(folder).join(format!(".s.PGSQL.{port}"));
                 url.on_sockets(folders.split(',').map(socket).collect(), tls.as_ref())?
             }
-            (None, _) if parameter("port").is_some() => {
+            (None, _) if url.parameter("port").is_some() => {
                 return Err(ConfigError::new("url", "`port` is the number of a socket; the port of a host stands behind it"));
             }
             (None, _) => url.upgraded_target(5432, tls)?,
         };
-        let wanted = parameter("target_session_attrs").map_or(Ok(Wanted::Any), |word| Wanted::parse(&word));
+        let wanted = url.parameter("target_session_attrs").map_or(Ok(Wanted::Any), |word| Wanted::parse(&word));
         let wanted = wanted.map_err(ConfigError::at("url"))?;
         let target = if wanted == Wanted::PreferStandby { target.with_second_look() } else { target };
         let credentials = url.credentials(username, password)?;

@@ -147,8 +147,7 @@ url = "sqlserver://probe@localhost:1433?database=master"
                            with `?database=`";
             return Err(ConfigError::new("url", message));
         }
-        let parameter = |name: &str| url.parameter(name);
-        let encryption = encryption(parameter("encrypt").as_deref())?;
+        let encryption = encryption(url.parameter("encrypt").as_deref())?;
         let target = match encryption {
             Encryption::Disabled if tls.is_some() => {
                 return Err(ConfigError::new("url", "`encrypt=disable` contradicts the `tls` table"));
@@ -165,7 +164,7 @@ url = "sqlserver://probe@localhost:1433?database=master"
                 target
             }
         };
-        let read_only = match parameter("applicationIntent").map(|intent| intent.to_lowercase()).as_deref() {
+        let read_only = match url.parameter("applicationIntent").map(|intent| intent.to_lowercase()).as_deref() {
             None | Some("readwrite") => false,
             Some("readonly") => true,
             Some(other) => {
@@ -178,7 +177,7 @@ url = "sqlserver://probe@localhost:1433?database=master"
             return Err(ConfigError::new("username", "there is no log-in without a user: name one here or in the URL"));
         }
         let question = Question::of(query, expect.value.take(), expect.rows)?;
-        Ok(Self { target, encryption, credentials, database: parameter("database"), read_only, question, expect, degraded })
+        Ok(Self { target, encryption, credentials, database: url.parameter("database"), read_only, question, expect, degraded })
     }
 
     fn target(&self) -> &Target {
