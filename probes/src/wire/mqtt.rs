@@ -281,8 +281,12 @@ fn malformed(why: &str) -> Failure {
 }
 
 /// Reads a packet, given all of its bytes (MQTT 5, 2.1: type, remaining length, the rest).
-fn read(version: Version, frame: BytesMut) -> Result<Packet, Failure> {
-    let kind = frame[0] >> 4;
+fn read(version: Version, mut frame: BytesMut) -> Result<Packet, Failure> {
+    let (kind, flags) = (frame[0] >> 4, frame[0] & 0x0f);
+    // Only PUBLISH has flags (MQTT 5, 2.1.3).
+    if kind != 3 && flags != 0 {
+        return Err(malformed("its first byte has flags that no packet of a broker has"));
+    }
     let mut body = frame.clone();
     // The length ends with the first byte that has no continuation bit.
     let header = 2 + frame[1..].iter().take_while(|byte| **byte & 0x80 != 0).count();
@@ -290,8 +294,8 @@ fn read(version: Version, frame: BytesMut) -> Result<Packet, Failure> {
     match (kind, &body[..]) {
         // A broker that only speaks version 3 refuses version 5 in its own, shorter way.
         (2, [_, code]) if *code != 0 => Ok(Packet::ConnAck { code: *code, session_present: false, properties: None }),
-        (2, [flags, code, ..]) => {
-            let (code, session_present) = (*code, *flags & 1 == 1);
+        (2, [session_present @ (0 | 1), code, ..]) => {
+            let (code, session_present) = (*code, *session_present == 1);
             let properties = match (version, code) {
                 (Version::Three, _) => None,
                 (Version::Five, 0) => properties(frame)?,
@@ -307,7 +311,15 @@ fn read(version: Version, frame: BytesMut) -> Result<Packet, Failure> {
         (9, [.., code]) => Ok(Packet::SubAck(*code)),
         (11, _) => Ok(Packet::UnsubAck),
         (13, []) => Ok(Packet::PingResp),
-        (14, body) => Ok(Packet::Disconnect(body.first().copied().unwrap_or(0))),
+        (14, []) if version == Version::Five => Ok(Packet::Disconnect(0)),
+        (14, [code, rest @ ..]) if version == Version::Five => {
+            let code = *code;
+            // Properties may be left out; where there are some, noise gives itself away.
+            if !rest.is_empty() {
+                v5::Packet::read(&mut frame, Some(PACKET_LIMIT)).map_err(|error| malformed(&error.to_string()))?;
+            }
+            Ok(Packet::Disconnect(code))
+        }
         _ => Err(malformed("the packet is not one of a broker, or too short")),
     }
 }
@@ -356,7 +368,13 @@ mod tests {
         assert_eq!(packet(Version::Five, &[0x40, 4, 0, 3, 0x87, 0]), "Some(PubAck(135))");
         assert_eq!(packet(Version::Three, &[0x40, 2, 0, 3]), "Some(PubAck(0))");
         assert_eq!(packet(Version::Five, &[0xe0, 2, 0x8e, 0]), "Some(Disconnect(142))");
+        assert_eq!(packet(Version::Five, &[0xe0, 1, 0x8e]), "Some(Disconnect(142))");
         assert_eq!(packet(Version::Five, &[0xe0, 0]), "Some(Disconnect(0))");
+        assert_eq!(packet(Version::Five, &[0x20, 3, 2, 0x87, 0]), "None");
+        // Flags, properties that are none, and a farewell that version 3 does not have.
+        assert_eq!(packet(Version::Five, &[0xe1, 2, 0x8e, 0]), "None");
+        assert_eq!(packet(Version::Five, &[0xe0, 3, 0x8e, 1, 0xff]), "None");
+        assert_eq!(packet(Version::Three, &[0xe0, 0]), "None");
         assert_eq!(packet(Version::Three, b"\x30\x06\0\x03a/bx"), "Some(Publish { topic: \"a/b\", text: \"x\", id: 0 })");
         assert_eq!(packet(Version::Three, &[0x10, 0]), "None");
         assert_eq!(Version::Five.reason(0x8e), "0x8E");

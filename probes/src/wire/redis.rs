@@ -139,6 +139,9 @@ impl View {
     }
 }
 
+/// What an answer can begin with, in RESP 2 and 3.
+const TYPES: &[u8] = b"+-:$*_#,(!=%~>|";
+
 /// From the library's error: the server's own prefix decides; a plain `ERR` is told apart by its text,
 /// which is part of the protocol and not translated.
 fn failure(error: &RedisError) -> Failure {
@@ -155,8 +158,11 @@ fn refusal(code: &str, words: &str) -> Failure {
 }
 
 /// A server that is full or protected refuses whoever connects before it is asked anything, and closes.
-/// The library drops an answer without a question.
+/// The library drops an answer without a question, and what is none.
 fn unasked(first: &[u8]) -> Option<Failure> {
+    if !TYPES.contains(first.first()?) {
+        return Some(Failure::new(FailureKind::Protocol, "the server does not speak RESP"));
+    }
     let line = String::from_utf8_lossy(first);
     let line = line.strip_prefix('-')?.lines().next()?;
     let (code, words) = line.split_once(' ').unwrap_or((line, ""));
@@ -193,6 +199,9 @@ mod tests {
     #[test]
     fn a_refusal_that_nobody_asked_for_is_read() {
         let code = |first: &[u8]| unasked(first).and_then(|failure| failure.code);
+        let kind = |first: &[u8]| unasked(first).map(|failure| failure.kind);
+        assert_eq!(kind(b"\x07noise"), Some(FailureKind::Protocol));
+        assert_eq!(kind(b""), None);
         assert_eq!(code(b"-ERR max number of clients reached\r\n").as_deref(), Some("ERR max number of clients reached"));
         assert_eq!(code(b"-DENIED Redis is running in protected mode bec").as_deref(), Some("DENIED"));
         assert_eq!(code(b"+OK\r\n"), None);
