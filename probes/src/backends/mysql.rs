@@ -5,7 +5,7 @@
 //! changed twice; each flavour is asked in the newest words that it knows.
 //! Protocol: <https://dev.mysql.com/doc/dev/mysql-server/latest/PAGE_PROTOCOL.html>.
 
-use std::{collections::HashMap, pin::pin, time::Duration};
+use std::{pin::pin, time::Duration};
 
 use mysql_async::{Conn, DriverError, Error, IoError, OptsBuilder, Row as LibraryRow, Value, prelude::Queryable};
 use schemars::JsonSchema;
@@ -26,6 +26,7 @@ use crate::{
     wire::{
         dial::Target,
         mysql::{Greeting, Link, Port},
+        row::Row,
         sniff::Protocol,
     },
 };
@@ -452,7 +453,7 @@ impl MysqlSession {
         let read = self.rows(&canary.read()).await?;
         self.rows(&canary.remove()).await?;
         self.rows("COMMIT").await?;
-        Ok(read.into_iter().next().and_then(|mut row| row.0.remove("nonce")))
+        Ok(read.into_iter().next().and_then(|mut row| row.take("nonce")))
     }
 
     /// The answer to the first question whose words the server knows.
@@ -465,42 +466,29 @@ impl MysqlSession {
 
     async fn rows(&mut self, query: &str) -> Result<Vec<Row>, Failure> {
         let rows: Vec<LibraryRow> = self.conn.query(query).await.map_err(|error| failure(&error, Some(&self.link)))?;
-        Ok(rows.into_iter().map(Row::from).collect())
+        Ok(rows.iter().map(read).collect())
     }
 }
 
-/// One row of text; NULL is absent.
-struct Row(HashMap<String, String>);
-
-impl From<LibraryRow> for Row {
-    fn from(row: LibraryRow) -> Self {
-        let columns = row.columns_ref().iter().enumerate();
-        let values = columns.filter_map(|(at, column)| match row.as_ref(at)? {
-            Value::Bytes(bytes) => Some((column.name_str().into_owned(), String::from_utf8_lossy(bytes).into_owned())),
-            _ => None,
-        });
-        Self(values.collect())
-    }
+fn read(row: &LibraryRow) -> Row {
+    let columns = row.columns_ref().iter().enumerate();
+    let values = columns.filter_map(|(at, column)| match row.as_ref(at)? {
+        Value::Bytes(bytes) => Some((column.name_str().into_owned(), String::from_utf8_lossy(bytes).into_owned())),
+        _ => None,
+    });
+    values.collect()
 }
 
 impl Row {
     /// From rows of a name and a value each.
     fn of_pairs(rows: Vec<Self>) -> Self {
-        let pair = |mut row: Self| Some((row.0.remove("Variable_name")?, row.0.remove("Value")?));
-        Self(rows.into_iter().filter_map(pair).collect())
-    }
-
-    fn word(&self, column: &str) -> Option<&str> {
-        self.0.get(column).map(String::as_str)
+        let pair = |mut row: Self| Some((row.take("Variable_name")?, row.take("Value")?));
+        rows.into_iter().filter_map(pair).collect()
     }
 
     /// The same thing under a new or an old name.
     fn either(&self, names: [&str; 2]) -> Option<&str> {
         self.word(names[0]).or_else(|| self.word(names[1]))
-    }
-
-    fn number(&self, column: &str) -> Option<i64> {
-        self.word(column)?.parse().ok()
     }
 
     /// Newer servers have more ways to be on than one.
@@ -650,7 +638,8 @@ mod tests {
 
     #[test]
     fn switches_are_read_in_every_spelling() {
-        let row = Row([("a", "0"), ("b", "OFF"), ("c", "1"), ("d", "NO_LOCK")].map(|(k, v)| (k.into(), v.into())).into());
+        let values = [("a", "0"), ("b", "OFF"), ("c", "1"), ("d", "NO_LOCK")];
+        let row: Row = values.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         assert_eq!(["a", "b", "c", "d", "absent"].map(|name| row.is_on(name)), [false, false, true, true, false]);
     }
 }

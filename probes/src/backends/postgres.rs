@@ -6,7 +6,6 @@
 //! Protocol: <https://www.postgresql.org/docs/current/protocol.html>.
 
 use std::{
-    collections::HashMap,
     error::Error,
     io,
     path::PathBuf,
@@ -31,7 +30,7 @@ use crate::{
     run::{Phase, Run},
     secret::Secret,
     tls::TlsConfig,
-    wire::{Background, dial::Target, sniff::Protocol, stream::Stream},
+    wire::{Background, dial::Target, row::Row, sniff::Protocol, stream::Stream},
 };
 
 /// A `PostgreSQL` server.
@@ -506,7 +505,7 @@ impl PostgresSession {
     async fn send(&self, canary: &Canary) -> Result<Option<String>, Failure> {
         let (row, read, remove) = (canary.row(), canary.read(), canary.remove());
         let query = format!("INSERT INTO {row} ON CONFLICT (id) DO UPDATE SET nonce = excluded.nonce; {read}; {remove}");
-        Ok(self.first(&query).await?.and_then(|mut row| row.0.remove("nonce")))
+        Ok(self.first(&query).await?.and_then(|mut row| row.take("nonce")))
     }
 
     /// The row of a deep question. What only speaks the protocol may not know what is asked for.
@@ -529,29 +528,16 @@ impl PostgresSession {
     async fn first(&self, query: &str) -> Result<Option<Row>, Failure> {
         let messages = self.client.simple_query(query).await.map_err(|error| failure(&error))?;
         Ok(messages.iter().find_map(|message| match message {
-            SimpleQueryMessage::Row(row) => Some(Row(row
-                .columns()
-                .iter()
-                .enumerate()
-                .filter_map(|(at, column)| Some((column.name().to_owned(), row.get(at)?.to_owned())))
-                .collect())),
+            SimpleQueryMessage::Row(row) => {
+                let columns = row.columns().iter().enumerate();
+                Some(columns.filter_map(|(at, column)| Some((column.name().to_owned(), row.get(at)?.to_owned()))).collect())
+            }
             _ => None,
         }))
     }
 }
 
-/// One row of text; NULL is absent.
-struct Row(HashMap<String, String>);
-
 impl Row {
-    fn word(&self, column: &str) -> Option<&str> {
-        self.0.get(column).map(String::as_str)
-    }
-
-    fn number(&self, column: &str) -> Option<i64> {
-        self.word(column)?.parse().ok()
-    }
-
     fn amount(&self, column: &str) -> Option<f64> {
         self.word(column)?.parse().ok()
     }

@@ -4,7 +4,7 @@
 //! asked which of the two it is. Who is let in may be sent to another address, as Azure does.
 //! Protocol: <https://learn.microsoft.com/openspecs/windows_protocols/ms-tds/>.
 
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt};
 use schemars::JsonSchema;
@@ -26,6 +26,7 @@ use crate::{
     tls::TlsConfig,
     wire::{
         dial::Target,
+        row::Row,
         sniff::Protocol,
         tds::{ALPN, Encryption, End, InPrelogin, Link},
     },
@@ -334,7 +335,7 @@ impl SqlServer {
         let question =
             format!("SELECT CAST(DATABASEPROPERTYEX(N'{}', 'Status') AS nvarchar(128)) AS state", database.replace('\'', "''"));
         let state = run.phase(Phase::Auth, session.rows(&question)).await;
-        let state = state.ok().and_then(|rows| rows.into_iter().next()?.0.remove("state"));
+        let state = state.ok().and_then(|rows| rows.into_iter().next()?.take("state"));
         self.close(session).await;
         match state.as_deref() {
             Some("ONLINE") => Failure {
@@ -478,7 +479,7 @@ impl SqlServerSession {
         let read = self.rows(&canary.read()).await?;
         self.rows(&canary.remove()).await?;
         self.rows("COMMIT TRANSACTION").await?;
-        Ok(read.into_iter().next().and_then(|mut row| row.0.remove("nonce")))
+        Ok(read.into_iter().next().and_then(|mut row| row.take("nonce")))
     }
 
     /// The rows of the first result.
@@ -487,27 +488,12 @@ impl SqlServerSession {
         let answer = async { self.client.simple_query(query).await?.try_collect::<Vec<_>>().await };
         let items = answer.await.map_err(|error| failure(&error, end))?;
         let rows = items.into_iter().filter_map(QueryItem::into_row).filter(|row| row.result_index() == 0);
-        Ok(rows.map(|row| Row::from(&row)).collect())
+        Ok(rows.map(|row| read(&row)).collect())
     }
 }
 
-/// One row as text; NULL is absent.
-struct Row(HashMap<String, String>);
-
-impl From<&LibraryRow> for Row {
-    fn from(row: &LibraryRow) -> Self {
-        Self(row.cells().filter_map(|(column, value)| Some((column.name().to_owned(), text(value)?))).collect())
-    }
-}
-
-impl Row {
-    fn word(&self, column: &str) -> Option<&str> {
-        self.0.get(column).map(String::as_str)
-    }
-
-    fn number(&self, column: &str) -> Option<i64> {
-        self.word(column)?.parse().ok()
-    }
+fn read(row: &LibraryRow) -> Row {
+    row.cells().filter_map(|(column, value)| Some((column.name().to_owned(), text(value)?))).collect()
 }
 
 /// A value as text; what has no plain one is named by its type.

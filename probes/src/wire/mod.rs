@@ -34,6 +34,8 @@ pub(crate) mod rabbitmq;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;
 pub mod resolve;
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlserver"))]
+pub(crate) mod row;
 #[cfg(any(feature = "elasticsearch", feature = "opensearch"))]
 pub mod search;
 pub mod sniff;
