@@ -7,8 +7,10 @@ use probity_probes::{Depth, FailureKind, FaultDomain, Options, Status};
 use super::{backends, probe, probe_with, words};
 use crate::support::alone::alone;
 use crate::support::pace::{is_slow, late};
+use crate::support::peers::{self, Peer};
+use crate::support::probe::Asked;
 use crate::support::procfs::{fds, rss, threads};
-use crate::support::{PATIENCE, eventually, peers};
+use crate::support::{PATIENCE, eventually};
 
 #[test]
 fn a_closed_port_is_refused() {
@@ -146,62 +148,54 @@ fn a_flood_is_cut_off_with_bounded_memory() {
     }
 }
 
-/// And neither do runs that are dropped in the middle.
+/// Every backend asks a peer at once, so many times: then nothing is left of it that was not there after the first ten.
+fn nothing_is_left(peer: &Peer, times: u32, ask: impl Fn(&str, &Asked) + Sync) {
+    let own = std::process::id();
+    let asked: Vec<_> = backends().map(|(kind, entry)| (kind, probe(kind, &entry, peer.addr()))).collect();
+    let all_ask = |times: u32| {
+        std::thread::scope(|scope| {
+            for (kind, probe) in &asked {
+                scope.spawn(|| (0..times).for_each(|_| ask(kind, probe)));
+            }
+        });
+        for (kind, probe) in &asked {
+            eventually(PATIENCE, &format!("the tasks of {kind} have ended"), || (probe.tasks() == 0).then_some(()));
+        }
+        eventually(PATIENCE, "the sockets are closed", || (peer.open() == 0).then_some(()));
+    };
+    all_ask(10);
+    let (held, workers) = (fds(own), threads(own));
+    all_ask(times);
+    eventually(PATIENCE, "descriptors are given back", || (fds(own) <= held).then_some(()));
+    // A library's own, which it has while it is asked, ends a moment after its socket.
+    eventually(PATIENCE, "threads are given back", || (threads(own) <= workers).then_some(()));
+}
+
+/// Whether they failed, were overdue, or were dropped in the middle.
 #[test]
 fn two_hundred_runs_leave_nothing_behind() {
+    const BRIEF: Duration = Duration::from_millis(5);
     if !alone("conformance::bad_peers::two_hundred_runs_leave_nothing_behind") {
         return;
     }
-    let own = std::process::id();
-    let peers = [peers::refused(), peers::black_hole(), peers::speaks("SSH-2.0-x\r\n"), peers::answers("")];
-    for (kind, entry) in backends() {
-        for peer in &peers {
-            let probe = probe(kind, &entry, peer.addr());
-            let brief = Duration::from_millis(5);
-            let run = |times: u32| (0..times).for_each(|_| drop(probe.run_within(brief)));
-            run(10);
-            eventually(Duration::from_secs(5), "the first tasks have ended", || (probe.tasks() == 0).then_some(()));
-            let (held, workers) = (fds(own), threads(own));
-            run(200);
-            for _ in 0..20 {
-                probe.dropped_after(brief);
-            }
-            eventually(Duration::from_secs(5), "the tasks have ended", || (probe.tasks() == 0).then_some(()));
-            eventually(Duration::from_secs(5), "descriptors are given back", || (fds(own) <= held).then_some(()));
-            // A library's own, which it has while it is asked, ends a moment after its socket.
-            eventually(Duration::from_secs(1), "threads are given back", || (threads(own) <= workers).then_some(()));
-            eventually(Duration::from_secs(5), "the sockets are closed", || (peer.open() == 0).then_some(()));
-        }
+    for peer in [peers::refused(), peers::black_hole(), peers::speaks("SSH-2.0-x\r\n"), peers::answers("")] {
+        nothing_is_left(&peer, 200, |_, probe| drop(probe.run_within(BRIEF)));
+        nothing_is_left(&peer, 20, |_, probe| {
+            probe.dropped_after(BRIEF);
+        });
     }
 }
 
-/// Whoever asked has given up each of them in the middle; every backend at once.
+/// Whoever asked has given up each of them in the middle.
 #[test]
 fn a_thousand_abandoned_runs_leave_nothing_behind() {
     const BRIEF: Duration = Duration::from_millis(3);
     if !alone("conformance::bad_peers::a_thousand_abandoned_runs_leave_nothing_behind") {
         return;
     }
-    let own = std::process::id();
     let peer = peers::black_hole();
-    let asked: Vec<_> = backends().map(|(kind, entry)| (kind, probe(kind, &entry, peer.addr()))).collect();
-    let abandon = |times: usize| {
-        std::thread::scope(|scope| {
-            for (kind, probe) in &asked {
-                scope.spawn(move || (0..times).for_each(|_| assert!(probe.dropped_after(BRIEF), "{kind}: it ended by itself")));
-            }
-        });
-        let tasks = || asked.iter().map(|(_, probe)| probe.tasks()).sum::<usize>();
-        eventually(PATIENCE, "the tasks have ended and the sockets are closed", || {
-            ((tasks(), peer.open()) == (0, 0)).then_some(())
-        });
-    };
-    abandon(10);
-    let (held, workers) = (fds(own), threads(own));
-    abandon(1000);
-    eventually(PATIENCE, "descriptors are given back", || (fds(own) <= held).then_some(()));
-    eventually(PATIENCE, "threads are given back", || (threads(own) <= workers).then_some(()));
-    assert!(peer.accepted() > 500 * asked.len() as u64, "{} connections only", peer.accepted());
+    nothing_is_left(&peer, 1000, |kind, probe| assert!(probe.dropped_after(BRIEF), "{kind}: it ended by itself"));
+    assert!(peer.accepted() > 500 * backends().count() as u64, "{} connections only", peer.accepted());
 }
 
 #[test]
