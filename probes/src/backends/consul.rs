@@ -522,6 +522,12 @@ static MANUAL: Manual = Manual {
     codes: &[
         CodeRow { code: "no_leader", kind: FailureKind::NotReady, message: "the servers have no leader", remedy: "Bring a majority of the servers up and in touch with each other." },
         CodeRow { code: "500 No cluster leader*", kind: FailureKind::NotReady, message: "the servers have no leader", remedy: "Bring a majority of the servers up and in touch with each other." },
+        CodeRow { code: "500 failed to get conn*", kind: FailureKind::NotReady, message: "the server cannot reach the one that it calls the leader", remedy: "An election takes some seconds; if it lasts, look at the network between the servers." },
+        CodeRow { code: "500 rpc error getting client*", kind: FailureKind::NotReady, message: "the server cannot reach the one that it calls the leader", remedy: "An election takes some seconds; if it lasts, look at the network between the servers." },
+        CodeRow { code: "500 rpc error making call: rpc error getting client*", kind: FailureKind::NotReady, message: "the server cannot reach the one that it calls the leader", remedy: "An election takes some seconds; if it lasts, look at the network between the servers." },
+        CodeRow { code: "500 rpc error making call: EOF*", kind: FailureKind::NotReady, message: "the server cannot reach the one that it calls the leader", remedy: "An election takes some seconds; if it lasts, look at the network between the servers." },
+        CodeRow { code: "500 rpc error making call: No cluster leader*", kind: FailureKind::NotReady, message: "the servers have no leader", remedy: "Bring a majority of the servers up and in touch with each other." },
+        CodeRow { code: "500 Raft leader not found*", kind: FailureKind::NotReady, message: "the server cannot reach the one that it calls the leader", remedy: "An election takes some seconds; if it lasts, look at the network between the servers." },
         CodeRow { code: "500 No known Consul servers*", kind: FailureKind::NotReady, message: "the agent knows no servers", remedy: "Check the agent's `retry_join` and the network to the servers." },
         CodeRow { code: "500 No path to datacenter*", kind: FailureKind::Config, message: "the servers know no such datacenter", remedy: "Correct `?dc=` in the URL." },
         CodeRow { code: "403 ACL system must be bootstrapped*", kind: FailureKind::NotReady, message: "the servers have had no leader yet and know no token", remedy: "Wait for the first leader; a cluster that stays so must be bootstrapped." },

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{code, entry, expect, fact};
 use crate::support::probe::Asked;
-use crate::support::servers::consul::{Cluster, alone};
+use crate::support::servers::consul::{Cluster, Consul, alone};
 use crate::support::truth::{Expected, check, states};
 use crate::support::{PATIENCE, eventually, require};
 
@@ -16,8 +16,10 @@ states! { "consul":
     THREE = "three servers", "one leads" => Expected::HEALTHY;
     MORE_WANTED = "fewer servers than there must be", "expect.min_servers = 5 of three" => Expected::degraded("servers_missing");
     ONE_DOWN = "one of three servers is down", "kill -9; autopilot says it with status 429" => Expected::degraded("autopilot_unhealthy");
+    HUNG = "one of three servers is down, and the leader hangs, too", "SIGSTOP; it is called the leader for another second, and autopilot is silent" => Expected::fails(FailureKind::NotReady);
     LOST = "two of three servers are down, and the lists would answer after ten seconds", "kill -9 of the leader, too" => Expected::fails(FailureKind::NotReady);
     BACK = "the servers are back", "started again" => Expected::HEALTHY;
+    JUST_KILLED = "the leader has just died", "kill -9, and the server still calls it the leader" => Expected::fails(FailureKind::NotReady);
 }
 
 /// The API answers, with status 200 and an empty string; everything else would be silent for seconds.
@@ -39,18 +41,18 @@ fn a_quorum_shrinks_is_lost_and_comes_back() {
     }
     let cluster = Cluster::start();
     let (followers, leader) = cluster.followers_and_leader();
-    let looking = |keys| {
+    let looking = |server: &Consul, keys| {
         let options = Options { deep_interval: Duration::ZERO, ..Options::default() };
-        Asked::with("consul", entry(followers[0].addr(), keys), options)
+        Asked::with("consul", entry(server.addr(), keys), options)
     };
-    let probe = looking(json!({}));
+    let probe = looking(followers[0], json!({}));
     let outcome = probe.run();
     check(&THREE, &outcome);
     assert_eq!(
         ["peers", "voters", "servers_healthy", "failure_tolerance"].map(|name| fact(&outcome, name)),
         ["3", "3", "3", "1"]
     );
-    check(&MORE_WANTED, &looking(json!({ "expect": { "min_servers": 5 } })).run());
+    check(&MORE_WANTED, &looking(followers[0], json!({ "expect": { "min_servers": 5 } })).run());
 
     followers[1].process().kill9();
     eventually(PATIENCE, "autopilot sees it", || {
@@ -58,6 +60,11 @@ fn a_quorum_shrinks_is_lost_and_comes_back() {
         (health.status == 429).then_some(())
     });
     check(&ONE_DOWN, &probe.run());
+
+    // For a second or two it is still called the leader, and autopilot is silent; then it is not found, then nobody leads.
+    leader.process().freeze();
+    let outcome = eventually(PATIENCE, "it is given up", || Some(probe.run()).filter(|outcome| outcome.failure.is_some()));
+    check(&HUNG, &outcome);
 
     leader.process().kill9();
     eventually(PATIENCE, "the last server knows that nobody leads", || followers[0].leader().filter(String::is_empty));
@@ -71,5 +78,9 @@ fn a_quorum_shrinks_is_lost_and_comes_back() {
         let health = followers[0].get("/v1/operator/autopilot/health").ok()?.json();
         (health["FailureTolerance"] == 1).then_some(())
     });
+    let (followers, leader) = cluster.followers_and_leader();
+    let probe = looking(followers[0], json!({}));
     check(&BACK, &probe.run());
+    leader.process().kill9();
+    check(&JUST_KILLED, &probe.run());
 }
