@@ -26,7 +26,7 @@ build one redis
 build light light
 build all all
 # librdkafka wants OpenSSL, and a static binary a static one, which Debian's libssl-dev has.
-export RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs" OPENSSL_STATIC=1 OPENSSL_INCLUDE_DIR=/usr/include
+export RUSTFLAGS="-C target-feature=+crt-static" OPENSSL_STATIC=1 OPENSSL_INCLUDE_DIR=/usr/include
 export OPENSSL_LIB_DIR="/usr/lib/$machine-linux-gnu"
 build static all --target "$machine-unknown-linux-gnu"
 if ldd "$binary" 2>/dev/null | grep -q '=>'; then
