@@ -88,7 +88,7 @@ fn start(dependencies: &str) -> Agent {
 }
 
 /// How often each server is killed. Two kills of one dependency are at least a quick re-run apart.
-const KILLS: usize = 20;
+const KILLS: usize = 100;
 
 /// Between two looks: short beside what is measured, long enough to leave the agent its core.
 const PAUSE: Duration = Duration::from_micros(200);
@@ -168,7 +168,12 @@ fn memory() -> Vec<Row> {
     ];
     let measurable =
         measurements.into_iter().filter(|(_, _, backends, _)| backends.iter().all(|backend| built.contains(backend)));
-    measurable.map(|(what, manner, backends, bar)| Row { what, measured: memory_with(manner, backends), bar }).collect()
+    let mut rows: Vec<_> =
+        measurable.map(|(what, manner, backends, bar)| Row { what, measured: memory_with(manner, backends), bar }).collect();
+    if built.contains(&"kafka") {
+        rows.push(share_of_librdkafka());
+    }
+    rows
 }
 
 fn memory_with(manner: &Manner, backends: &[&str]) -> String {
@@ -176,14 +181,53 @@ fn memory_with(manner: &Manner, backends: &[&str]) -> String {
     let agent = start(&fleet.catalog(1000));
     wait_until_well(&agent);
     std::thread::sleep(Duration::from_secs(5));
-    let status = std::fs::read_to_string(format!("/proc/{}/status", agent.process().pid())).expect("the agent runs");
-    let field = |name: &str| {
-        let line = status.lines().find(|line| line.starts_with(name)).unwrap_or_default();
-        line.split_whitespace().nth(1).and_then(|kib| kib.parse::<f64>().ok()).unwrap_or_default() / 1024.0
-    };
-    let (rss, anonymous, threads) = (field("VmRSS:"), field("RssAnon:"), agent.threads());
-    eprintln!("{backends:?}: {rss:.1} MiB");
-    format!("{rss:.1} MiB with {}, {anonymous:.1} MiB of it anonymous, {threads} threads", fleet.0.len())
+    let (Memory { resident, anonymous }, threads) = (Memory::of(&agent), agent.threads());
+    eprintln!("{backends:?}: {resident:.1} MiB");
+    format!("{resident:.1} MiB with {}, {anonymous:.1} MiB of it anonymous, {threads} threads", fleet.0.len())
+}
+
+/// What a broker takes whose round trips are made, once a second, beyond one that is only asked.
+fn share_of_librdkafka() -> Row {
+    let fleet = Fleet::of(&Manner::literal(), Which::Only(&["kafka"]));
+    let asked = fleet.catalog(1000);
+    let written =
+        format!("{asked}depth = \"roundtrip\"\nroundtrip_interval = \"1s\"\ncanary_topic = \"{}\"\n", servers::kafka::CANARY);
+    let [(asked, few), (written, many)] = [asked, written].map(|catalog| {
+        let agent = start(&catalog);
+        wait_until_well(&agent);
+        let (mut most, mut threads, begin) = (Memory::of(&agent), agent.threads(), Instant::now());
+        while begin.elapsed() < Duration::from_secs(20) {
+            let now = Memory::of(&agent);
+            most = Memory { resident: most.resident.max(now.resident), anonymous: most.anonymous.max(now.anonymous) };
+            threads = threads.max(agent.threads());
+            std::thread::sleep(PAUSE);
+        }
+        (most, threads)
+    });
+    let measured = format!(
+        "{:.1} MiB more at most, {:.1} MiB of it anonymous, {} threads more at most",
+        written.resident - asked.resident,
+        written.anonymous - asked.anonymous,
+        many - few
+    );
+    Row { what: "what librdkafka adds with a round trip a second", measured, bar: "" }
+}
+
+/// In MiB.
+struct Memory {
+    resident: f64,
+    anonymous: f64,
+}
+
+impl Memory {
+    fn of(agent: &Agent) -> Self {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", agent.process().pid())).expect("the agent runs");
+        let field = |name: &str| {
+            let line = status.lines().find(|line| line.starts_with(name)).unwrap_or_default();
+            line.split_whitespace().nth(1).and_then(|kib| kib.parse::<f64>().ok()).unwrap_or_default() / 1024.0
+        };
+        Self { resident: field("VmRSS:"), anonymous: field("RssAnon:") }
+    }
 }
 
 /// What 10 000 runs of every backend leave behind.
