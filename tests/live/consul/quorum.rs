@@ -2,17 +2,20 @@
 
 use std::time::Duration;
 
-use probity_probes::{FailureKind, Options};
+use probity_probes::{Depth, FailureKind, Options};
 use serde_json::json;
 
 use super::{code, entry, expect, fact};
 use crate::support::probe::Asked;
-use crate::support::servers::consul::{Cluster, Consul, alone};
+use crate::support::servers::consul::{Cluster, Consul, MANAGEMENT};
 use crate::support::truth::{Expected, check, states};
 use crate::support::{PATIENCE, eventually, require};
 
 states! { "consul":
     LEADERLESS = "a server that has never had a leader, and says so with status 200", "bootstrap_expect = 3, one server" => Expected::fails(FailureKind::NotReady);
+    TOO_EARLY = "a server that has never had a leader, and refuses every token with status 403", "the same with ACLs, and the initial management token"
+        => Expected::fails(FailureKind::NotReady);
+    ELECTED = "a server with ACLs that has just elected itself", "asked all the time since it began, at depth query" => Expected::HEALTHY;
     THREE = "three servers", "one leads" => Expected::HEALTHY;
     MORE_WANTED = "fewer servers than there must be", "expect.min_servers = 5 of three" => Expected::degraded("servers_missing");
     ONE_DOWN = "one of three servers is down", "kill -9; autopilot says it with status 429" => Expected::degraded("autopilot_unhealthy");
@@ -28,10 +31,34 @@ fn no_leader_is_not_ready_although_the_status_is_200() {
     if !require("consul") {
         return;
     }
-    let server = alone();
+    let server = Consul::builder().alone();
     let outcome = expect(&LEADERLESS, server.addr(), json!({}));
     assert_eq!(code(&outcome), Some("no_leader"));
     assert!(outcome.duration < Duration::from_secs(1), "{outcome:#?}");
+}
+
+#[test]
+fn a_403_of_the_first_seconds_is_no_bad_token() {
+    if !require("consul") {
+        return;
+    }
+    let server = Consul::builder().acl().alone();
+    let refusal = server.get("/v1/agent/self").expect("it answers");
+    assert_eq!(refusal.status, 403, "{refusal:?}");
+    let token = json!({ "token": MANAGEMENT });
+    assert_eq!(code(&expect(&TOO_EARLY, server.addr(), token.clone())), Some("no_leader"));
+
+    let server = Consul::builder().acl().begin();
+    let options = Options { depth: Depth::Query, ..Options::default() };
+    let probe = Asked::with("consul", entry(server.addr(), token), options);
+    let outcome = eventually(PATIENCE, "it leads itself", || {
+        let outcome = probe.run();
+        let Some(failure) = &outcome.failure else { return Some(outcome) };
+        let expected = [FailureKind::ConnectRefused, FailureKind::NotReady];
+        assert!(expected.contains(&failure.kind), "{outcome:#?}");
+        None
+    });
+    check(&ELECTED, &outcome);
 }
 
 #[test]

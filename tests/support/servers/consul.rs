@@ -45,9 +45,23 @@ impl Builder {
     /// Starts a single server and waits until it leads itself and is content.
     #[track_caller]
     pub(crate) fn start(self) -> Consul {
-        let consul = self.launch("n1", 1, Ports::free(), &[]);
+        let consul = self.begin();
         consul.wait_until_led();
         consul
+    }
+
+    /// Starts one of three, which waits for the others and has never had a leader.
+    #[track_caller]
+    pub(crate) fn alone(self) -> Consul {
+        let consul = self.launch("n1", 3, Ports::free(), &[free_port(), free_port()]);
+        consul.process.wait_until("it says that nobody leads", || consul.leader().filter(String::is_empty));
+        consul
+    }
+
+    /// Starts a single server and does not wait for it.
+    #[track_caller]
+    pub(crate) fn begin(self) -> Consul {
+        self.launch("n1", 1, Ports::free(), &[])
     }
 
     #[track_caller]
@@ -242,14 +256,6 @@ impl Cluster {
         let (leading, following): (Vec<_>, Vec<_>) = running.into_iter().partition(|node| port(node) == leader);
         (following, leading[0])
     }
-}
-
-/// One of three, which waits for the others and has never had a leader.
-#[track_caller]
-pub(crate) fn alone() -> Consul {
-    let consul = Consul::builder().launch("n1", 3, Ports::free(), &[free_port(), free_port()]);
-    consul.process.wait_until("it says that nobody leads", || consul.leader().filter(String::is_empty));
-    consul
 }
 
 /// A server without ACLs for many tests at once.
