@@ -60,7 +60,7 @@ impl Prober {
             Err(_) => Ok(()),
         };
         let seen = progress.lock().unwrap_or_else(PoisonError::into_inner);
-        let phase = seen.phase.map(|(phase, _)| phase);
+        let phase = seen.reached;
         let idle = || Failure::new(FailureKind::Timeout, "the probe did not end at the deadline");
         let (abandoned, mut failure) = match failure {
             Ok(()) => (true, phase.map_or_else(idle, overdue)),

@@ -272,6 +272,8 @@ impl Stamp {
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
     pub(crate) phase: Option<(Phase, Instant)>,
+    /// The one that goes on, or went on last.
+    pub(crate) reached: Option<Phase>,
     pub(crate) phases: Phases,
     pub(crate) session: Option<SessionKind>,
     /// The secrets that this run, or the opening of its session, has read.
@@ -440,7 +442,9 @@ impl Run {
     }
 
     pub(crate) fn enter(&mut self, phase: Phase) {
-        self.seen().phase = Some((phase, Instant::now()));
+        let mut seen = self.seen();
+        seen.phase = Some((phase, Instant::now()));
+        seen.reached = Some(phase);
     }
 
     /// Ends a phase: takes its time and completes its failure.

@@ -20,7 +20,8 @@ fn play(stage: Stage) -> (Arc<Stage>, Asked) {
 
 #[test]
 fn a_backend_that_blocks_its_thread_is_left_behind() {
-    for (call, phase) in [("open", Phase::Auth), ("ask", Phase::Query), ("examine", Phase::Deep)] {
+    let phases = [("open", Phase::Auth), ("opened", Phase::Auth), ("ask", Phase::Query), ("examine", Phase::Deep)];
+    for (call, phase) in phases {
         let (stage, probe) = play(Stage::new());
         stage.next(call, Act::Block(Duration::from_secs(1)));
         let outcome = probe.run_within(SHORT);

@@ -94,7 +94,7 @@ fn nats_does_not_log_in_before_tls() {
     ] {
         let peer = Peer::start([Script::new().say(info).wait_for("CONNECT")]);
         let probe = ask("nats", &peer, "tls", json!({ "username": "probe", "password": "pw" }));
-        failed(&probe.run_within(Duration::from_millis(300)), kind, phase);
+        failed(&probe.run_within(Duration::from_secs(1)), kind, phase);
         drop(probe);
         let mistakes = crate::support::eventually(Duration::from_secs(5), "the peer sees the end", || {
             Some(peer.mistakes()).filter(|mistakes| !mistakes.is_empty())

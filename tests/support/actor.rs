@@ -77,7 +77,8 @@ impl Stage {
         (stage, probe)
     }
 
-    /// What it does when it is next called `open`, `ask`, `examine`, `roundtrip` or `close`; queued behind what it was told before.
+    /// What it does when it is next called `open`, `ask`, `examine`, `roundtrip` or `close`; queued behind what it was told
+    /// before. When it is `opened`, and in no phase, it can only block.
     pub(crate) fn next(&self, call: &'static str, act: Act) {
         lock(&self.acts).entry(call).or_default().push_back(act);
     }
@@ -87,10 +88,13 @@ impl Stage {
         std::mem::take(&mut *lock(&self.calls)).join(" ")
     }
 
+    fn told(&self, call: &str) -> Act {
+        lock(&self.acts).get_mut(call).and_then(VecDeque::pop_front).unwrap_or(Act::Well)
+    }
+
     async fn act(&self, call: &'static str, run: Option<&mut Run>) -> Result<(), Failure> {
         lock(&self.calls).push(call);
-        let act = lock(&self.acts).get_mut(call).and_then(VecDeque::pop_front).unwrap_or(Act::Well);
-        match (act, run) {
+        match (self.told(call), run) {
             (Act::Well, _) | (Act::Sick, None) => Ok(()),
             (Act::Unwanted, _) => Err(Failure::new(FailureKind::NotReady, "as told").with_code(UNWANTED)),
             (Act::Fail(kind), _) => Err(Failure::new(kind, "as told")),
@@ -169,6 +173,9 @@ impl Backend for Actor {
             run.unwanted();
         }
         opened?;
+        if let Act::Block(time) = self.stage.told("opened") {
+            std::thread::sleep(time);
+        }
         run.fact("opened", true);
         Ok(stream)
     }
