@@ -311,15 +311,20 @@ impl Consul {
         Ok(Some(leader).filter(|leader| !leader.is_empty()))
     }
 
-    /// Shows the token: the question for the leader takes any.
+    /// Shows the token: the question for the leader takes any. Who has just been elected knows none for a moment, and
+    /// answers consistently only from then on; so a token is unknown when such an answer says so, too.
     async fn show_token(&self, session: &mut ConsulSession, run: &mut Run) -> Result<(), Failure> {
+        let unknown = |failure: &Failure| failure.code.as_deref().is_some_and(|code| code.ends_with(NOT_FOUND));
         let reply = self.answer(session, &self.path("/v1/acl/token/self"), run).await?;
         let unused = reply.status == StatusCode::UNAUTHORIZED && reply.text().contains("ACL support disabled");
         session.rights = match accepted(reply) {
             Ok(_) => Some(Rights::Known),
             Err(_) if unused => Some(Rights::Known),
-            Err(failure) if self.token.is_none() && failure.code.as_deref().is_some_and(|code| code.ends_with(NOT_FOUND)) => {
-                Some(Rights::Anonymous)
+            Err(failure) if unknown(&failure) && self.token.is_none() => Some(Rights::Anonymous),
+            Err(failure) if unknown(&failure) => {
+                let reply = session.api.try_get(&self.path("/v1/acl/token/self?consistent"), run).await?;
+                accepted(reply.ok_or_else(|| Failure::server("leader_not_ready", ""))?)?;
+                Some(Rights::Known)
             }
             Err(failure) => return Err(failure),
         };
@@ -523,11 +528,9 @@ static MANUAL: Manual = Manual {
         CodeRow { code: "no_leader", kind: FailureKind::NotReady, message: "the servers have no leader", remedy: "Bring a majority of the servers up and in touch with each other." },
         CodeRow { code: "500 No cluster leader*", kind: FailureKind::NotReady, message: "the servers have no leader", remedy: "Bring a majority of the servers up and in touch with each other." },
         CodeRow { code: "500 failed to get conn*", kind: FailureKind::NotReady, message: "the server cannot reach the one that it calls the leader", remedy: "An election takes some seconds; if it lasts, look at the network between the servers." },
-        CodeRow { code: "500 rpc error getting client*", kind: FailureKind::NotReady, message: "the server cannot reach the one that it calls the leader", remedy: "An election takes some seconds; if it lasts, look at the network between the servers." },
-        CodeRow { code: "500 rpc error making call: rpc error getting client*", kind: FailureKind::NotReady, message: "the server cannot reach the one that it calls the leader", remedy: "An election takes some seconds; if it lasts, look at the network between the servers." },
-        CodeRow { code: "500 rpc error making call: EOF*", kind: FailureKind::NotReady, message: "the server cannot reach the one that it calls the leader", remedy: "An election takes some seconds; if it lasts, look at the network between the servers." },
-        CodeRow { code: "500 rpc error making call: No cluster leader*", kind: FailureKind::NotReady, message: "the servers have no leader", remedy: "Bring a majority of the servers up and in touch with each other." },
         CodeRow { code: "500 Raft leader not found*", kind: FailureKind::NotReady, message: "the server cannot reach the one that it calls the leader", remedy: "An election takes some seconds; if it lasts, look at the network between the servers." },
+        CodeRow { code: "leader_not_ready", kind: FailureKind::NotReady, message: "the leader does not know its tokens yet", remedy: "It has just been elected; if it lasts, look at the load and the log of that server." },
+        CodeRow { code: "500 Not ready to serve consistent reads*", kind: FailureKind::NotReady, message: "the leader does not know its tokens yet", remedy: "It has just been elected; if it lasts, look at the load and the log of that server." },
         CodeRow { code: "500 No known Consul servers*", kind: FailureKind::NotReady, message: "the agent knows no servers", remedy: "Check the agent's `retry_join` and the network to the servers." },
         CodeRow { code: "500 No path to datacenter*", kind: FailureKind::Config, message: "the servers know no such datacenter", remedy: "Correct `?dc=` in the URL." },
         CodeRow { code: "403 ACL system must be bootstrapped*", kind: FailureKind::NotReady, message: "the servers have had no leader yet and know no token", remedy: "Wait for the first leader; a cluster that stays so must be bootstrapped." },
