@@ -25,6 +25,7 @@ use support::{
     peers,
     probe::example_at,
     process::{Server, Signal},
+    procfs::status_field,
     servers::{self, PASSWORD, USER},
 };
 
@@ -221,11 +222,7 @@ struct Memory {
 
 impl Memory {
     fn of(agent: &Agent) -> Self {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", agent.process().pid())).expect("the agent runs");
-        let field = |name: &str| {
-            let line = status.lines().find(|line| line.starts_with(name)).unwrap_or_default();
-            line.split_whitespace().nth(1).and_then(|kib| kib.parse::<f64>().ok()).unwrap_or_default() / 1024.0
-        };
+        let field = |label| status_field(agent.process().pid(), label) as f64 / 1024.0;
         Self { resident: field("VmRSS:"), anonymous: field("RssAnon:") }
     }
 }

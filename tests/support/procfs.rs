@@ -70,7 +70,7 @@ fn stat_field<T: std::str::FromStr>(pid: u32, number: usize) -> Option<T> {
 }
 
 /// The number on a line of `/proc/PID/status`; 0 when there is none (any more).
-fn status_field(pid: u32, label: &str) -> u64 {
+pub(crate) fn status_field(pid: u32, label: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix(label));
     line.and_then(|line| line.split_whitespace().next()).and_then(|number| number.parse().ok()).unwrap_or(0)

@@ -311,11 +311,10 @@ fn read(version: Version, mut frame: BytesMut) -> Result<Packet, Failure> {
         (9, [.., code]) => Ok(Packet::SubAck(*code)),
         (11, _) => Ok(Packet::UnsubAck),
         (13, []) => Ok(Packet::PingResp),
-        (14, []) if version == Version::Five => Ok(Packet::Disconnect(0)),
-        (14, [code, rest @ ..]) if version == Version::Five => {
-            let code = *code;
+        (14, body) if version == Version::Five => {
+            let code = body.first().copied().unwrap_or(0);
             // Properties may be left out; where there are some, noise gives itself away.
-            if !rest.is_empty() {
+            if body.len() > 1 {
                 v5::Packet::read(&mut frame, Some(PACKET_LIMIT)).map_err(|error| malformed(&error.to_string()))?;
             }
             Ok(Packet::Disconnect(code))
