@@ -6,11 +6,11 @@ use probity_probes::{Depth, FailureKind, FaultDomain, Options, Status};
 
 use super::{backends, probe, probe_with, words};
 use crate::support::alone::alone;
+use crate::support::eventually;
 use crate::support::pace::{is_slow, late};
 use crate::support::peers::{self, Peer};
 use crate::support::probe::Asked;
 use crate::support::procfs::{fds, rss, threads};
-use crate::support::{PATIENCE, eventually};
 
 #[test]
 fn a_closed_port_is_refused() {
@@ -150,6 +150,7 @@ fn a_flood_is_cut_off_with_bounded_memory() {
 
 /// Every backend asks a peer at once, so many times: then nothing is left of it that was not there after the first ten.
 fn nothing_is_left(peer: &Peer, times: u32, ask: impl Fn(&str, &Asked) + Sync) {
+    const SOON: Duration = Duration::from_secs(5);
     let own = std::process::id();
     let asked: Vec<_> = backends().map(|(kind, entry)| (kind, probe(kind, &entry, peer.addr()))).collect();
     let all_ask = |times: u32| {
@@ -159,16 +160,16 @@ fn nothing_is_left(peer: &Peer, times: u32, ask: impl Fn(&str, &Asked) + Sync) {
             }
         });
         for (kind, probe) in &asked {
-            eventually(PATIENCE, &format!("the tasks of {kind} have ended"), || (probe.tasks() == 0).then_some(()));
+            eventually(SOON, &format!("the tasks of {kind} have ended"), || (probe.tasks() == 0).then_some(()));
         }
-        eventually(PATIENCE, "the sockets are closed", || (peer.open() == 0).then_some(()));
+        eventually(SOON, "the sockets are closed", || (peer.open() == 0).then_some(()));
     };
     all_ask(10);
     let (held, workers) = (fds(own), threads(own));
     all_ask(times);
-    eventually(PATIENCE, "descriptors are given back", || (fds(own) <= held).then_some(()));
+    eventually(SOON, "descriptors are given back", || (fds(own) <= held).then_some(()));
     // A library's own, which it has while it is asked, ends a moment after its socket.
-    eventually(PATIENCE, "threads are given back", || (threads(own) <= workers).then_some(()));
+    eventually(Duration::from_secs(1), "threads are given back", || (threads(own) <= workers).then_some(()));
 }
 
 /// Whether they failed, were overdue, or were dropped in the middle.
