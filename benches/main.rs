@@ -14,7 +14,10 @@ mod support;
 use std::{
     collections::BTreeSet,
     fmt::Write as _,
+    io::{Read, Write as _},
+    net::{SocketAddr, TcpStream},
     path::PathBuf,
+    thread::JoinHandle,
     time::{Duration, Instant},
 };
 
@@ -94,36 +97,78 @@ const KILLS: usize = 100;
 /// Between two looks: short beside what is measured, long enough to leave the agent its core.
 const PAUSE: Duration = Duration::from_micros(200);
 
-/// From `kill -9` of a warm dependency to 503 at `/health`.
+/// From `kill -9` of a warm dependency to 503 at `/health`, and to the end that a plain client sees: a server of many
+/// processes takes its time to die.
 fn crash_to_503() -> Vec<Row> {
+    /// Asks whether TLS is to be had, which is answered before any log-in.
+    const SSL_REQUEST: &[u8] = &[0, 0, 0, 8, 4, 210, 22, 47];
     let redis = servers::redis::Redis::start();
     let postgres = servers::postgres::Postgres::start();
-    let cases: [(&'static str, String, &Server, &dyn Fn()); 2] = [
-        ("kill -9 of Redis to 503 at /health", redis_entry("it", &redis, 1000), redis.process(), &|| redis.restart()),
-        ("kill -9 of Postgres to 503 at /health", postgres_entry("it", &postgres, 1000), postgres.process(), &|| {
-            postgres.restart();
-        }),
-    ];
-    let mut rows = Vec::new();
-    for (what, entry, server, restart) in cases {
-        let agent = start(&entry);
+    let redis_case = Crash {
+        what: ["kill -9 of Redis to 503 at /health", "the same, until a plain client sees it"],
+        entry: redis_entry("it", &redis, 1000),
+        server: redis.process(),
+        restart: &|| redis.restart(),
+        client: (redis.addr(), b"PING\r\n"),
+    };
+    let postgres_case = Crash {
+        what: ["kill -9 of Postgres to 503 at /health", "the same, until a plain client sees it"],
+        entry: postgres_entry("it", &postgres, 1000),
+        server: postgres.process(),
+        restart: &|| postgres.restart(),
+        client: (postgres.addr(), SSL_REQUEST),
+    };
+    [redis_case, postgres_case].into_iter().flat_map(Crash::measure).collect()
+}
+
+/// A server that is killed again and again, and who looks on.
+struct Crash<'a> {
+    what: [&'static str; 2],
+    entry: String,
+    server: &'a Server,
+    restart: &'a dyn Fn(),
+    /// Where a plain client connects to, and what it says to be answered.
+    client: (SocketAddr, &'static [u8]),
+}
+
+impl Crash<'_> {
+    fn measure(self) -> [Row; 2] {
+        let agent = start(&self.entry);
         let mut poller = Poller::new(agent.addr());
-        let mut times = Vec::new();
+        let (mut times, mut ends) = (Vec::new(), Vec::new());
         for _ in 0..KILLS {
             eventually(Duration::from_secs(30), "ready", || (poller.get("/health") == 200).then_some(()));
+            let client = self.plain_client();
             // Who waits for its end sees the agent only afterwards.
-            server.signal_tree(Signal::KILL);
+            self.server.signal_tree(Signal::KILL);
             let killed = Instant::now();
             while poller.get("/health") != 503 {
                 assert!(killed.elapsed() < Duration::from_secs(30), "it never became 503");
                 std::thread::sleep(PAUSE);
             }
             times.push(killed.elapsed());
-            restart();
+            let end = client.join().expect("a plain client sees the end");
+            ends.push(end.saturating_duration_since(killed));
+            (self.restart)();
         }
-        rows.push(Row { what, measured: percentiles(&mut times), bar: "p99 < 10 ms" });
+        let [what, seen] = self.what;
+        [
+            Row { what, measured: percentiles(&mut times), bar: "p99 < 10 ms" },
+            Row { what: seen, measured: percentiles(&mut ends), bar: "" },
+        ]
     }
-    rows
+
+    /// Connects, and tells when its connection ended.
+    fn plain_client(&self) -> JoinHandle<Instant> {
+        let (addr, hello) = self.client;
+        let mut stream = TcpStream::connect(addr).expect("the server is there");
+        stream.write_all(hello).and_then(|()| stream.read(&mut [0; 64])).expect("it answers");
+        std::thread::spawn(move || {
+            // An error is an end, too.
+            let _ = stream.read(&mut [0]);
+            Instant::now()
+        })
+    }
 }
 
 /// What 10 000 runs on warm sessions cost the agent, and what they leave behind.
