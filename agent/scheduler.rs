@@ -149,10 +149,13 @@ impl Seat {
         }
         let start = due.min(Instant::now().max(*lenient));
         self.vitals.set_due(self.index, start);
-        tokio::select! {
-            biased;
-            () = stopped(stop) => return None,
-            () = sleep_until(start) => {}
+        // A sleep of no time takes a millisecond.
+        if start > Instant::now() {
+            tokio::select! {
+                biased;
+                () = stopped(stop) => return None,
+                () = sleep_until(start) => {}
+            }
         }
         *lenient = start + quick_pause(&self.timing);
         Some(start)
