@@ -271,9 +271,10 @@ impl Stamp {
 /// What the world outside a run may see of it while it goes on.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
-    pub(crate) phase: Option<(Phase, Instant)>,
-    /// The one that goes on, or went on last.
+    /// The phase that goes on, or went on last.
     pub(crate) reached: Option<Phase>,
+    /// When it began, while it goes on.
+    since: Option<Instant>,
     pub(crate) phases: Phases,
     pub(crate) session: Option<SessionKind>,
     /// The secrets that this run, or the opening of its session, has read.
@@ -424,7 +425,8 @@ impl Run {
 
     /// The phase that is going on.
     pub(crate) fn phase_now(&self) -> Option<Phase> {
-        self.seen().phase.map(|(phase, _)| phase)
+        let seen = self.seen();
+        seen.since.and(seen.reached)
     }
 
     /// Like [`Run::phase`], with a budget that may be shorter than the rest of the run.
@@ -443,8 +445,7 @@ impl Run {
 
     pub(crate) fn enter(&mut self, phase: Phase) {
         let mut seen = self.seen();
-        seen.phase = Some((phase, Instant::now()));
-        seen.reached = Some(phase);
+        (seen.reached, seen.since) = (Some(phase), Some(Instant::now()));
     }
 
     /// Ends a phase: takes its time and completes its failure.
@@ -454,7 +455,7 @@ impl Run {
         answer: Result<Result<T, E>, Elapsed>,
     ) -> Result<T, Failure> {
         let mut seen = self.seen();
-        if let Some((phase, since)) = seen.phase.take() {
+        if let (Some(phase), Some(since)) = (seen.reached, seen.since.take()) {
             seen.phases.add(phase, since.elapsed());
         }
         drop(seen);

@@ -117,6 +117,32 @@ fn a_greeting_of_nats_must_be_one() {
     failed(&ask("nats", &peer, "nats", json!({})).run(), FailureKind::ConnectionLost, Phase::Auth);
 }
 
+/// Who has just been elected knows no token yet: only a refusal that is consistent is one.
+#[test]
+fn a_token_is_unknown_to_consul_once_its_leader_is_ready() {
+    if !has("consul") {
+        return;
+    }
+    let reply = |status: &str, body: &str| format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let unknown = reply("403 Forbidden", "token does not exist: ACL not found");
+    let waits = reply("500 Internal Server Error", "Not ready to serve consistent reads");
+    for (answer, kind, code) in [
+        (None, FailureKind::NotReady, "leader_not_ready"),
+        (Some(waits), FailureKind::NotReady, "500 Not ready to serve consistent reads"),
+        (Some(unknown.clone()), FailureKind::Auth, "403 token does not exist: ACL not found"),
+    ] {
+        let led = Script::new().wait_for("\r\n\r\n").say(reply("200 OK", "\"127.0.0.1:8300\""));
+        let refused = led.wait_for("\r\n\r\n").say(&unknown).wait_for("/v1/acl/token/self?consistent HTTP/1.1");
+        let peer = Peer::start([match answer {
+            Some(answer) => refused.wait_for("\r\n\r\n").say(answer),
+            None => refused,
+        }]);
+        let outcome = ask("consul", &peer, "http", json!({ "token": "t" })).run();
+        failed(&outcome, kind, Phase::Auth);
+        assert_eq!(outcome.failure.and_then(|failure| failure.code).as_deref(), Some(code));
+    }
+}
+
 #[test]
 fn http_answers_may_come_in_any_pieces() {
     if !has("http") {

@@ -1,7 +1,4 @@
 //! Blocks, which health does not show.
-
-use std::time::Duration;
-
 use probity_probes::FailureKind;
 use serde_json::json;
 
@@ -86,10 +83,7 @@ fn a_health_that_is_green_hides_disks_that_are_nearly_full() {
     node.put("/_cluster/settings", &json!({ "transient": limits }));
     let probe = looking(&node, json!({}));
     let full = || Some(probe.run()).filter(|outcome| sees("flood_stage", outcome));
-    let outcome = eventually(SOON * 2, "the flood stage is passed", || {
-        std::thread::sleep(Duration::from_millis(200));
-        full()
-    });
+    let outcome = eventually(SOON * 2, "the flood stage is passed", full);
     check(&FLOOD, &outcome);
     assert_eq!(colour(&node), "green");
     expect(&FLOOD_WRITABLE, &node, json!({ "indices": ["probity-canary"], "expect": { "writable": true } }));
