@@ -24,11 +24,12 @@ use tokio::{
 
 use crate::{
     catalog::plan::{AgentPlan, DependencyPlan, Plan},
+    host,
     keeper::Keeper,
     scheduler,
     surface::{
-        About,
-        http::{Surface, connection_limit, serve},
+        About, connection_limit,
+        http::{Surface, serve},
     },
     vitals::Vitals,
 };
@@ -39,7 +40,7 @@ const DRAIN: Duration = Duration::from_secs(2);
 /// After the last answer the surface gets so long to end.
 const FAREWELL: Duration = Duration::from_millis(500);
 
-/// Files that are enough for everything: 16 384 connections and as many dependencies as anyone has.
+/// Files that are enough for everything: the agent's own connections and 10 000 dependencies.
 const OPEN_FILES: u64 = 65_536;
 
 /// Why the agent could not start, or did not go on.
@@ -160,7 +161,7 @@ async fn live(
         vitals: Arc::clone(&vitals),
         about: About {
             listen: listener.local_addr().unwrap_or(agent.listen),
-            connection_limit: connection_limit(open_files, dependencies.len()),
+            connection_limit: connection_limit(open_files, dependencies.len(), host::memory_limit()),
             open_files_limit: open_files,
             probes: probes.clone(),
         },

@@ -42,6 +42,8 @@ pub struct Vitals {
     pub requests: AtomicU64,
     /// HTTP connections refused because there were too many.
     pub refused: AtomicU64,
+    /// HTTP connections closed while idle or unfinished, because others needed their place.
+    pub dismissed: AtomicU64,
     /// HTTP connections that could not be accepted.
     pub accept_errors: AtomicU64,
 }
@@ -63,6 +65,7 @@ impl Vitals {
             connections: AtomicUsize::new(0),
             requests: AtomicU64::new(0),
             refused: AtomicU64::new(0),
+            dismissed: AtomicU64::new(0),
             accept_errors: AtomicU64::new(0),
         }
     }

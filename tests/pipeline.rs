@@ -1,6 +1,7 @@
 //! The whole agent on real servers: from the catalog to `/health`, metrics, `--check` and a clean end.
 
 mod check;
+mod crowd;
 mod hostile;
 mod life;
 mod standing;

@@ -58,10 +58,16 @@ pub(super) fn agent(keys: &AgentKeys) -> AgentPlan {
     }
 }
 
+/// The longest name of a dependency.
+pub const LONGEST_NAME: usize = 63;
+
 /// Why a name cannot be that of a dependency.
 pub(super) fn bad_name(name: &str) -> bool {
     let inside = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '_' | '-');
-    name.is_empty() || name.len() > 63 || !name.chars().all(inside) || name.starts_with(|c: char| !c.is_ascii_alphanumeric())
+    name.is_empty()
+        || name.len() > LONGEST_NAME
+        || !name.chars().all(inside)
+        || name.starts_with(|c: char| !c.is_ascii_alphanumeric())
 }
 
 /// Checked keys as their type.

@@ -23,7 +23,7 @@ use probity_probes::{Entry, address::nearest, find, registry};
 use serde_json::Value;
 use toml::de::DeValue;
 
-pub use self::mistake::Mistakes;
+pub use self::{build::LONGEST_NAME, mistake::Mistakes};
 use self::{
     build::{Defaults, Draft, bad_name},
     expand::Environment,
@@ -153,7 +153,7 @@ impl<'a> Loader<'a> {
         walk.strict_secret_files = keys.strict_secret_files;
         if bad_name(&section.name) {
             walk.mistake(section.header.clone(), format!("`{}` cannot be the name of a dependency", section.name)).help =
-                Some("up to 63 of a-z, 0-9, `.`, `_` and `-`, starting with a letter or a digit".into());
+                Some(format!("up to {LONGEST_NAME} of a-z, 0-9, `.`, `_` and `-`, starting with a letter or a digit"));
         }
         let plan = self.planned(section, defaults, keys, broken, &mut walk);
         self.absorb(walk, &section.name);

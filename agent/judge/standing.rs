@@ -18,7 +18,7 @@ use super::tally::Tally;
 use crate::catalog::plan::DependencyPlan;
 
 /// What is shown of a dependency: a status, or that it is not known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ViewStatus {
     /// It serves.

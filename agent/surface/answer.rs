@@ -1,6 +1,6 @@
 //! From a request to an answer: a function of the snapshot and the agent's vitals, without a socket.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
@@ -13,6 +13,7 @@ use super::{
     routes::{Page, Query, ROUTES, find, suggest},
 };
 use crate::{
+    catalog::LONGEST_NAME,
     document::{DependencyEntry, Detail, Document},
     judge::{Standing, ViewStatus},
     snapshot::Snapshot,
@@ -44,7 +45,7 @@ impl Answer {
         Self::new(status, JSON, to_json(value))
     }
 
-    fn refusal(status: StatusCode, error: &str) -> Self {
+    pub(super) fn refusal(status: StatusCode, error: &str) -> Self {
         Self::json(status, &json!({ "error": error }))
     }
 }
@@ -62,18 +63,38 @@ pub struct Question<'a> {
     pub draft: bool,
 }
 
-/// Whether an `Accept` header asks for the IETF draft's shape.
+/// Whether `Accept` headers ask for the IETF draft's shape: it is named, not refused by `q=0`, and plain JSON is not
+/// preferred to it (RFC 9110, 12.5.1).
 #[must_use]
-pub(super) fn wants_draft(accept: &str) -> bool {
-    accept.split(',').any(|range| range.split(';').next().is_some_and(|media| media.trim().eq_ignore_ascii_case(HEALTH_JSON)))
+pub(super) fn wants_draft<'a>(accept: impl Iterator<Item = &'a str>) -> bool {
+    let (mut draft, mut plain) = (0.0_f32, 0.0_f32);
+    for range in accept.flat_map(|accept| accept.split(',')) {
+        let mut parts = range.split(';').map(str::trim);
+        let media = parts.next().unwrap_or_default();
+        let weight = parts.find_map(|part| {
+            let (name, weight) = part.split_once('=')?;
+            name.trim().eq_ignore_ascii_case("q").then(|| weight.trim().parse::<f32>().unwrap_or(0.0))
+        });
+        if media.eq_ignore_ascii_case(HEALTH_JSON) {
+            draft = draft.max(weight.unwrap_or(1.0));
+        } else if media.eq_ignore_ascii_case(JSON) {
+            plain = plain.max(weight.unwrap_or(1.0));
+        }
+    }
+    draft > 0.0 && draft >= plain
 }
 
 /// Whether an answer is so much work that it should not be done on the thread that answers `/health`.
 #[must_use]
 pub(super) fn is_heavy(question: &Question<'_>, snapshot: &Snapshot) -> bool {
-    let page = find(question.path).map(|(route, _)| route.page);
-    let is_long =
-        matches!(page, Some(Page::Metrics | Page::Dependencies)) || (page == Some(Page::Health) && question.query.is_some());
+    let Some((route, name)) = find(question.path) else { return false };
+    let is_long = match route.page {
+        Page::Metrics | Page::Dependencies | Page::Manifest => true,
+        Page::Health => question.query.is_some(),
+        // An unknown name is held against every other one.
+        Page::ReadyOne | Page::Dependency => snapshot.find(&name).is_none(),
+        _ => false,
+    };
     is_long && snapshot.standings.len() > 50
 }
 
@@ -124,18 +145,18 @@ fn dependencies(snapshot: &Snapshot, query: &Query<'_>) -> Answer {
     if let Some(key) = query.keys().find(|key| !matches!(*key, "backend" | "status")) {
         return Answer::refusal(StatusCode::BAD_REQUEST, &unknown("filter", key, &["backend", "status"]));
     }
-    let mut statuses = Vec::new();
+    let mut statuses = BTreeSet::new();
     for word in query.all("status") {
         let Some(status) = ViewStatus::find(word) else {
             let known = ViewStatus::ALL.map(ViewStatus::as_str);
             return Answer::refusal(StatusCode::BAD_REQUEST, &unknown("status", word, &known));
         };
-        statuses.push(status);
+        statuses.insert(status);
     }
-    let backends: Vec<_> = query.all("backend").collect();
+    let backends: BTreeSet<_> = query.all("backend").collect();
     let known: Vec<_> = probity_probes::registry().iter().map(|registration| registration.kind).collect();
     let in_use = |word: &str| snapshot.standings.iter().any(|standing| standing.dependency.backend == word);
-    if let Some(word) = backends.iter().find(|word| !known.contains(*word) && !in_use(word)) {
+    if let Some(word) = backends.iter().find(|word| !known.contains(word) && !in_use(word)) {
         return Answer::refusal(StatusCode::BAD_REQUEST, &unknown("backend", word, &known));
     }
     if statuses.is_empty() && backends.is_empty() {
@@ -191,5 +212,9 @@ fn no_route(path: &str) -> Answer {
 
 fn no_dependency(snapshot: &Snapshot, name: &str) -> Answer {
     let names: Vec<_> = snapshot.standings.iter().map(|standing| &*standing.dependency.name).collect();
+    if name.len() > LONGEST_NAME {
+        let error = format!("no dependency has a name longer than {LONGEST_NAME} characters");
+        return Answer::refusal(StatusCode::NOT_FOUND, &error);
+    }
     Answer::json(StatusCode::NOT_FOUND, &json!({ "error": unknown("dependency", name, &names), "dependencies": names }))
 }

@@ -14,6 +14,7 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::Notify,
     time::{Instant, sleep_until},
 };
 
@@ -28,16 +29,23 @@ const ANSWER: Duration = Duration::from_secs(30);
 
 /// What a connection is at, and until when it has to be done.
 #[derive(Clone, Debug)]
-pub(super) struct Patience(Arc<Mutex<State>>);
+pub(super) struct Patience(Arc<Limits>);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
+struct Limits {
+    state: Mutex<State>,
+    /// Woken when the connection must make room for another one.
+    dismissal: Notify,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
     Idle,
     Request,
     Answer,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct State {
     stage: Stage,
     until: Instant,
@@ -45,11 +53,34 @@ struct State {
 
 impl Patience {
     pub(super) fn new() -> Self {
-        Self(Arc::new(Mutex::new(State { stage: Stage::Idle, until: Instant::now() + IDLE })))
+        let state = Mutex::new(State { stage: Stage::Idle, until: Instant::now() + IDLE });
+        Self(Arc::new(Limits { state, dismissal: Notify::new() }))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sorts the connections that may be closed for another one: idle before unfinished, oldest first. `None` while an
+    /// answer is under way.
+    pub(super) fn precedence(&self) -> Option<impl Ord + use<>> {
+        let State { stage, until } = *self.state();
+        (stage != Stage::Answer).then_some((stage, until))
+    }
+
+    /// Ends the connection, so that another one has room.
+    pub(super) fn dismiss(&self) {
+        self.0.dismissal.notify_one();
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_dismissed(&self) -> bool {
+        use futures_util::FutureExt;
+        let dismissed = self.0.dismissal.notified().now_or_never().is_some();
+        if dismissed {
+            self.dismiss();
+        }
+        dismissed
     }
 
     fn enter(&self, stage: Stage, limit: Duration) {
@@ -70,27 +101,31 @@ impl Patience {
     }
 
     /// Something was read.
-    fn heard(&self) {
+    pub(super) fn heard(&self) {
         if self.is_at(Stage::Idle) {
             self.enter(Stage::Request, REQUEST);
         }
     }
 
     /// Everything was written.
-    fn told(&self) {
+    pub(super) fn told(&self) {
         if self.is_at(Stage::Answer) {
             self.enter(Stage::Idle, IDLE);
         }
     }
 
-    /// Drives a connection until it ends or its time is up. Whether it ended by itself.
+    /// Drives a connection until it ends, its time is up, or another one needs its place. Whether it ended by itself.
     pub(super) async fn endure(&self, connection: impl Future<Output = ()>) -> bool {
         let mut connection = pin!(connection);
+        let mut dismissed = pin!(self.0.dismissal.notified());
         let mut armed = self.until();
         let mut alarm = pin!(sleep_until(armed));
         poll_fn(move |cx| {
             if connection.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(true);
+            }
+            if dismissed.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(false);
             }
             // Limits that move away are noticed when the alarm rings; only nearer ones need a new alarm.
             let until = self.until();
@@ -184,6 +219,17 @@ mod tests {
             std::future::pending::<()>().await;
         };
         assert_eq!(lasts(&deaf, stuck).await, Some(ANSWER));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_must_make_room_ends_at_once() {
+        let idle = Patience::new();
+        let dismissal = async {
+            sleep(Duration::from_secs(3)).await;
+            idle.dismiss();
+            std::future::pending::<()>().await;
+        };
+        assert_eq!(lasts(&idle, dismissal).await, Some(Duration::from_secs(3)));
     }
 
     #[tokio::test(start_paused = true)]

@@ -130,6 +130,7 @@ pub(super) fn diagnostics(snapshot: &Snapshot, vitals: &Vitals, about: &About) -
                 "connection_limit": about.connection_limit,
                 "requests": vitals.requests.load(Relaxed),
                 "refused": vitals.refused.load(Relaxed),
+                "closed_for_others": vitals.dismissed.load(Relaxed),
                 "accept_errors": vitals.accept_errors.load(Relaxed),
             },
         ],

@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body_util::Full;
 use hyper::{
     body::{Body, Incoming},
@@ -31,11 +31,9 @@ use super::{
     answer::{Answer, Question, answer, is_heavy, wants_draft},
     connection::{Attended, Patience},
     engine::About,
+    room::Room,
 };
 use crate::{snapshot::Snapshot, vitals::Vitals};
-
-/// The most connections at a time, however many descriptors there are.
-const CONNECTIONS: usize = 16_384;
 
 /// The head of a request may be so long.
 const HEAD_LIMIT: usize = 16 * 1024;
@@ -43,8 +41,8 @@ const HEAD_LIMIT: usize = 16 * 1024;
 /// After a connection could not be accepted.
 const BREATH: Duration = Duration::from_millis(100);
 
-/// Such failures are told at most so often.
-const QUIET: Duration = Duration::from_mins(1);
+/// Such failures are logged at most this often.
+pub(super) const QUIET: Duration = Duration::from_mins(1);
 
 /// When the agent stops, answers that are under way get so long.
 const LAST_ANSWERS: Duration = Duration::from_millis(200);
@@ -52,13 +50,12 @@ const LAST_ANSWERS: Duration = Duration::from_millis(200);
 /// Said to whom there is no room for.
 const NO_ROOM: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
-/// How many connections may be open. Probes get their descriptors first: without them the agent would
-/// report its own poverty as failures of others.
-#[must_use]
-pub fn connection_limit(open_files: u64, dependencies: usize) -> usize {
-    let kept = 32 + 4 * dependencies;
-    usize::try_from(open_files).unwrap_or(usize::MAX).saturating_sub(kept).clamp(8, CONNECTIONS)
-}
+/// Connections that wait to be accepted: a burst of as many is not refused.
+const BACKLOG: i32 = 1024;
+
+/// Longer paths and queries are not looked at.
+const PATH_LIMIT: usize = 1024;
+const QUERY_LIMIT: usize = 8 * 1024;
 
 /// What is served.
 pub struct Surface {
@@ -83,8 +80,11 @@ pub fn serve(listener: StdListener, surface: Surface, stop: watch::Receiver<bool
 
 async fn accept(listener: StdListener, served: Arc<Served>, mut stop: watch::Receiver<bool>) -> io::Result<()> {
     listener.set_nonblocking(true)?;
+    // The standard library listens with a backlog of its own.
+    rustix::net::listen(&listener, BACKLOG)?;
     let listener = TcpListener::from_std(listener)?;
     let vitals = Arc::clone(&served.surface.vitals);
+    let room = Arc::new(Room::new(served.surface.about.connection_limit, Arc::clone(&vitals)));
     let mut told: Option<Instant> = None;
     loop {
         let accepted = tokio::select! {
@@ -92,18 +92,18 @@ async fn accept(listener: StdListener, served: Arc<Served>, mut stop: watch::Rec
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) if vitals.connections.load(Relaxed) < served.surface.about.connection_limit => {
-                let guest = Guest::new(Arc::clone(&vitals));
-                let (served, stop) = (Arc::clone(&served), stop.clone());
-                tokio::spawn(async move {
-                    attend(stream, served, stop).await;
-                    drop(guest);
-                });
-            }
             Ok((stream, _)) => {
-                vitals.refused.fetch_add(1, Relaxed);
-                // Whoever cannot even take these few bytes is not told.
-                let _ = stream.into_std().and_then(|mut stream| stream.write(NO_ROOM));
+                let patience = Patience::new();
+                if let Some(guest) = room.admit(&patience) {
+                    let (served, stop) = (Arc::clone(&served), stop.clone());
+                    tokio::spawn(async move {
+                        attend(stream, patience, served, stop).await;
+                        drop(guest);
+                    });
+                } else {
+                    // A client that does not take these few bytes is not told.
+                    let _ = stream.into_std().and_then(|mut stream| stream.write(NO_ROOM));
+                }
             }
             Err(error) => {
                 vitals.accept_errors.fetch_add(1, Relaxed);
@@ -134,10 +134,9 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-async fn attend(stream: TcpStream, served: Arc<Served>, mut stop: watch::Receiver<bool>) {
+async fn attend(stream: TcpStream, patience: Patience, served: Arc<Served>, mut stop: watch::Receiver<bool>) {
     // Answers are small and whole: there is nothing to wait for.
     let _ = stream.set_nodelay(true);
-    let patience = Patience::new();
     let io = TokioIo::new(Attended { stream, patience: patience.clone() });
     let service = service_fn(|request: Request<Incoming>| {
         patience.asked();
@@ -194,7 +193,9 @@ async fn respond(served: Arc<Served>, request: Request<Incoming>) -> Result<Resp
     served.surface.vitals.requests.fetch_add(1, Relaxed);
     let snapshot = served.view();
     let has_body = !request.body().is_end_stream();
-    let answer = if is_heavy(&question(&request), &snapshot) {
+    let answer = if let Some(refusal) = refused(&request) {
+        refusal
+    } else if is_heavy(&question(&request), &snapshot) {
         let served = Arc::clone(&served);
         let (head, _) = request.into_parts();
         let work =
@@ -213,14 +214,24 @@ async fn respond(served: Arc<Served>, request: Request<Incoming>) -> Result<Resp
     Ok(response(answer, has_body))
 }
 
-fn question<B>(request: &Request<B>) -> Question<'_> {
-    let accept = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
-    Question {
-        method: request.method(),
-        path: request.uri().path(),
-        query: request.uri().query(),
-        draft: accept.is_some_and(wants_draft),
+/// The answer to a request that is not looked at: its target is too long, or it does not name one host (RFC 9112, 3.2).
+fn refused<B>(request: &Request<B>) -> Option<Answer> {
+    let uri = request.uri();
+    if uri.path().len() > PATH_LIMIT || uri.query().is_some_and(|query| query.len() > QUERY_LIMIT) {
+        let error = format!("the path is longer than {PATH_LIMIT} bytes, or the query longer than {QUERY_LIMIT}");
+        return Some(Answer::refusal(StatusCode::URI_TOO_LONG, &error));
     }
+    let hosts = request.headers().get_all(header::HOST).iter().count();
+    // HTTP/1.0 has none, and haproxy's checks are written in it.
+    if hosts > 1 || (hosts == 0 && request.version() >= Version::HTTP_11) {
+        return Some(Answer::refusal(StatusCode::BAD_REQUEST, "an HTTP/1.1 request has exactly one Host header"));
+    }
+    None
+}
+
+fn question<B>(request: &Request<B>) -> Question<'_> {
+    let accept = request.headers().get_all(header::ACCEPT).iter().filter_map(|accept| accept.to_str().ok());
+    Question { method: request.method(), path: request.uri().path(), query: request.uri().query(), draft: wants_draft(accept) }
 }
 
 fn response(answer: Answer, has_body: bool) -> Response<Full<Bytes>> {
@@ -238,20 +249,4 @@ fn response(answer: Answer, has_body: bool) -> Response<Full<Bytes>> {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
-}
-
-/// Counts a connection while it is open.
-struct Guest(Arc<Vitals>);
-
-impl Guest {
-    fn new(vitals: Arc<Vitals>) -> Self {
-        vitals.connections.fetch_add(1, Relaxed);
-        Self(vitals)
-    }
-}
-
-impl Drop for Guest {
-    fn drop(&mut self) {
-        self.0.connections.fetch_sub(1, Relaxed);
-    }
 }

@@ -10,10 +10,12 @@ pub mod http;
 mod kubernetes;
 pub mod metrics;
 pub mod report;
+mod room;
 mod routes;
 #[cfg(test)]
 mod tests;
 
 pub use answer::{Answer, Question, answer};
 pub use engine::About;
+pub use room::connection_limit;
 pub use routes::{ROUTES, Route};

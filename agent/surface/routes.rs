@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use probity_probes::address::nearest;
 use serde::Serialize;
 
+use crate::catalog::LONGEST_NAME;
+
 /// One row.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Route {
@@ -56,31 +58,24 @@ const fn get(path: &'static str, summary: &'static str, page: Page) -> Route {
     Route { method: "GET", path, summary, page }
 }
 
-/// The route of a path, and the name in it.
+/// The route of a path, and the name in it, which is UTF-8 and percent-decoded.
 pub(super) fn find(path: &str) -> Option<(&'static Route, Cow<'_, str>)> {
     let exact = ROUTES.iter().find(|route| route.path == path).map(|route| (route, Cow::Borrowed("")));
     exact.or_else(|| {
         ROUTES.iter().find_map(|route| {
             let name = path.strip_prefix(route.path.strip_suffix("{name}")?)?;
-            (!name.is_empty() && !name.contains('/')).then(|| (route, decode(name)))
+            let decoded = percent_encoding::percent_decode_str(name).decode_utf8().ok()?;
+            (!name.is_empty() && !name.contains('/')).then_some((route, decoded))
         })
     })
 }
 
-/// A path that was most likely meant.
+/// The path that was most likely meant. What is longer than any word of ours is like none of them, and comparing takes time.
 pub(super) fn suggest(path: &str) -> Option<&'static str> {
-    nearest(path, ROUTES.iter().map(|route| route.path))
-}
-
-/// A segment without its percent signs.
-fn decode(segment: &str) -> Cow<'_, str> {
-    if !segment.contains('%') {
-        return Cow::Borrowed(segment);
+    if path.len() > LONGEST_NAME {
+        return None;
     }
-    // In the words of a form, but a plus sign is itself here.
-    let form = segment.replace('+', "%2B");
-    let decoded = url::form_urlencoded::parse(form.as_bytes()).next().map(|(name, _)| name.into_owned());
-    Cow::Owned(decoded.unwrap_or_default())
+    nearest(path, ROUTES.iter().map(|route| route.path))
 }
 
 /// The words after the question mark.
@@ -117,11 +112,12 @@ mod tests {
             ("/health", "/health", ""),
             ("/readyz/orders-db", "/readyz/{name}", "orders-db"),
             ("/dependencies/a%20b+c%2Fd", "/dependencies/{name}", "a b+c/d"),
+            ("/readyz/orders%2Ddb=junk&x=1", "/readyz/{name}", "orders-db=junk&x=1"),
         ] {
             let (found, with) = find(path).unwrap();
             assert_eq!((found.path, &*with), (route, name));
         }
-        for path in ["/", "/health/", "/readyz/", "/readyz/a/b", "/dependencies/{name}/x", "health"] {
+        for path in ["/", "/health/", "/readyz/", "/readyz/a/b", "/dependencies/{name}/x", "/readyz/%ff", "health"] {
             assert!(find(path).is_none(), "{path}");
         }
         assert_eq!(suggest("/helth"), Some("/health"));

@@ -161,6 +161,12 @@ fn lists_are_filtered_and_typos_are_told() {
     let (status, body) = asked.json("/dependencies/order-db");
     assert_eq!((status, &body["error"]), (404, &json!("unknown dependency `order-db`; did you mean `orders-db`?")));
     assert_eq!(body["dependencies"], json!(["orders-db", "cache", "queue", "old"]));
+    for path in ["/readyz/", "/dependencies/"] {
+        let (status, body) = asked.json(&format!("{path}{}", "r".repeat(900)));
+        assert_eq!((status, body), (404, json!({ "error": "no dependency has a name longer than 63 characters" })));
+        assert_eq!(asked.get(&format!("{path}orders%2Ddb=junk")).0, 404);
+        assert_eq!(asked.get(&format!("{path}orders%2Ddb")).0, 200);
+    }
 }
 
 #[test]
@@ -230,9 +236,15 @@ fn the_draft_is_spoken_to_those_who_ask() {
         ("text/html, application/health+json;q=0.9", true),
         ("*/*", false),
         ("application/json", false),
+        ("application/health+json;q=0", false),
+        ("application/health+json ; Q=0.000, */*", false),
+        ("application/health+json;q=junk", false),
+        ("application/json, application/health+json;q=0.5", false),
+        ("application/json;q=0.2, application/health+json;v=1;q=0.5", true),
     ] {
-        assert_eq!(answer::wants_draft(accept), wanted, "{accept}");
+        assert_eq!(answer::wants_draft([accept].into_iter()), wanted, "{accept}");
     }
+    assert!(answer::wants_draft(["text/html", "application/health+json"].into_iter()), "in several headers");
     let answer = asking(example()).ask(&Method::GET, "/health", true);
     assert_eq!((answer.status, answer.content_type), (StatusCode::OK, "application/health+json"));
     let body: Value = serde_json::from_slice(&answer.body).unwrap();

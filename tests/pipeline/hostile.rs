@@ -127,6 +127,25 @@ fn odd_requests_are_refused_or_cut_off() {
     assert!(agent.get("/dependencies/gnoe").body.contains("gone"));
     assert_eq!(agent.get("/dependencies?status=sick").status, 400);
 
+    let raw = |request: &str| {
+        let mut stream = TcpStream::connect(agent.addr()).expect("it listens");
+        stream.write_all(request.as_bytes()).expect("it reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("it answers and closes");
+        answer.split(' ').nth(1).unwrap_or_default().to_owned()
+    };
+    for (request, status) in [
+        ("GET /livez HTTP/1.1\r\nconnection: close\r\n\r\n", "400"),
+        ("GET /livez HTTP/1.1\r\nhost: a\r\nhost: b\r\nconnection: close\r\n\r\n", "400"),
+        ("GET /livez HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n", "200"),
+        ("GET /livez HTTP/1.0\r\n\r\n", "200"),
+    ] {
+        assert_eq!(raw(request), status, "{request}");
+    }
+    for path in [format!("/readyz/{}", "r".repeat(15_000)), format!("/livez?{}", "exclude=a&".repeat(1_000))] {
+        assert_eq!(agent.get(&path).status, 414, "{} bytes", path.len());
+    }
+
     let long = "x".repeat(200_000);
     let refused = agent.request("GET", "/health", &[("x-long", &long)], "");
     assert!(matches!(refused.status, 400 | 431), "{}", refused.status);

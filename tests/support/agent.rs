@@ -60,6 +60,13 @@ impl Builder {
         self
     }
 
+    /// It runs in the control group with this `cgroup.procs`.
+    pub(crate) fn in_group(mut self, entrance: &str) -> Self {
+        let enter = format!("echo $$ >'{entrance}' && exec \"$@\"");
+        self.launch = self.launch.through("sh", &["-c", &enter, "sh"]);
+        self
+    }
+
     /// Starts it and waits until its HTTP port answers, whatever the answer is.
     #[track_caller]
     pub(crate) fn start(self) -> Agent {

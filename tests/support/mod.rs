@@ -14,6 +14,7 @@ pub(crate) mod fault;
 #[allow(dead_code, reason = "the demonstration and the bench start it")]
 pub(crate) mod fleet;
 pub(crate) mod http;
+pub(crate) mod memory_group;
 pub(crate) mod outcome;
 pub(crate) mod pace;
 pub(crate) mod peers;
