@@ -78,10 +78,15 @@ pub struct CheckArgs {
     /// Ask every dependency once, all in parallel, report, and exit.
     #[arg(long)]
     pub check: bool,
-    /// Ask again until everything required is ready, at most so long.
+    /// Retry until every required dependency is ready, or until this time has
+    /// passed. The report is that of the last round, in which all are asked at
+    /// the same time.
     #[arg(long, value_name = "DURATION", requires = "check", value_parser = duration)]
     pub wait: Option<Duration>,
-    /// Only these dependencies.
+    /// Require that it stays ready for this long; counts inside --wait.
+    #[arg(long = "for", value_name = "DURATION", requires = "wait", value_parser = duration)]
+    pub stable: Option<Duration>,
+    /// Only these dependencies; they count as required.
     #[arg(long, value_name = "NAME", requires = "check", num_args = 1.., value_delimiter = ',')]
     pub only: Vec<String>,
     /// How the report is written; it goes to stdout.
@@ -117,11 +122,12 @@ pub enum Command {
 /// What belongs to `probity health`.
 #[derive(Clone, Debug, Args)]
 pub struct HealthArgs {
-    /// The agent: a URL, or HOST:PORT; without a path, /health is asked.
+    /// The agent: a URL, or HOST:PORT; without a path, /health is asked. Without
+    /// it: PROBITY_LISTEN, then `listen` of the catalog, then 127.0.0.1:8686.
     #[arg(value_name = "URL")]
     pub url: Option<String>,
-    /// How long to wait for the answer.
-    #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = duration)]
+    /// How long to wait for the answer; kubelet waits 1 s for an exec probe.
+    #[arg(long, value_name = "DURATION", default_value = "900ms", value_parser = duration)]
     pub timeout: Duration,
 }
 

@@ -9,7 +9,10 @@ use std::{
 use clap::Parser;
 
 use crate::{
-    catalog::{self, Mistakes, plan::Plan},
+    catalog::{
+        self, Mistakes,
+        plan::{Criticality, Plan},
+    },
     cli::{Cli, Command, Common},
     logging,
     surface::{check, health},
@@ -36,7 +39,7 @@ pub fn run(agent: impl FnOnce(Plan) -> ExitCode) -> ExitCode {
         return usage(&sentence);
     }
     match &cli.command {
-        Some(Command::Health(args)) => health::run(args, cli.common.listen),
+        Some(Command::Health(args)) => health::run(args, cli.common.listen, &cli.common.catalog),
         Some(Command::Schema) => print_schema(),
         Some(Command::Validate) => with_plan(&cli.common, "validate", |plan| validate(&plan, &cli.common.catalog)),
         None if cli.check.check => with_plan(&cli.common, "check", |plan| check::run(&plan, &cli.check)),
@@ -52,6 +55,16 @@ pub fn run(agent: impl FnOnce(Plan) -> ExitCode) -> ExitCode {
 fn usage(sentence: &str) -> ExitCode {
     complain(sentence);
     ExitCode::from(USAGE)
+}
+
+/// What a catalog needs for an exit code to mean something.
+pub(crate) const NOTHING_REQUIRED: &str = "nothing is required, so whatever is down, the answer is ready (exit 0); set `criticality = \"required\"`, \
+     or name dependencies with --check --only";
+
+/// `warning: …` to stderr.
+pub(crate) fn warn(sentence: &str) {
+    let style = anstyle::AnsiColor::Yellow.on_default().bold();
+    let _ = writeln!(anstream::stderr(), "{style}warning{style:#}: {sentence}");
 }
 
 /// `error: …` to stderr.
@@ -86,15 +99,16 @@ fn report(mistakes: &Mistakes, catalog: &Path) {
 }
 
 fn validate(plan: &Plan, catalog: &Path) -> ExitCode {
-    let style = anstyle::AnsiColor::Yellow.on_default().bold();
-    for warning in &plan.warnings {
-        let _ = writeln!(anstream::stderr(), "{style}warning{style:#}: {warning}");
+    let required = plan.dependencies.iter().any(|dependency| dependency.criticality == Criticality::Required);
+    let warnings: Vec<_> = plan.warnings.iter().map(String::as_str).chain((!required).then_some(NOTHING_REQUIRED)).collect();
+    for warning in &warnings {
+        warn(warning);
     }
     let count = match plan.dependencies.len() {
         1 => "1 dependency".to_owned(),
         several => format!("{several} dependencies"),
     };
-    let warnings = match plan.warnings.len() {
+    let warnings = match warnings.len() {
         0 => String::new(),
         1 => ", 1 warning".to_owned(),
         several => format!(", {several} warnings"),

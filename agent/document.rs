@@ -197,12 +197,12 @@ pub struct Time(pub jiff::Timestamp);
 impl Document {
     /// Of one round of `--check`: raw outcomes, in the catalog's order.
     #[must_use]
-    pub fn checked(agent: &AgentPlan, round: &[(&DependencyPlan, &Outcome)], detail: Detail) -> Self {
-        let members = || round.iter().map(|(plan, outcome)| checked_member(plan, outcome));
+    pub fn checked(agent: &AgentPlan, round: &[(Chosen<'_>, &Outcome)], detail: Detail) -> Self {
+        let members = || round.iter().map(|(chosen, outcome)| chosen.member(outcome));
         let sum = sum(members());
         let reason = sum.worst.map(|index| {
-            let (plan, outcome) = round[index];
-            reason(checked_member(plan, outcome), &why(outcome, &outcome.findings), sum.others)
+            let (chosen, outcome) = round[index];
+            reason(chosen.member(outcome), &why(outcome, &outcome.findings), sum.others)
         });
         Self {
             schema: SCHEMA,
@@ -213,7 +213,9 @@ impl Document {
             generation: None,
             at: Time(jiff::Timestamp::now()),
             agent: AgentEntry::of(agent),
-            dependencies: Some(round.iter().map(|(plan, outcome)| DependencyEntry::checked(plan, outcome, detail)).collect()),
+            dependencies: Some(
+                round.iter().map(|(chosen, outcome)| DependencyEntry::checked(*chosen, outcome, detail)).collect(),
+            ),
         }
     }
 
@@ -234,8 +236,19 @@ impl Document {
     }
 }
 
-fn checked_member<'a>(plan: &'a DependencyPlan, outcome: &Outcome) -> Member<'a> {
-    Member { name: &plan.name, criticality: plan.criticality, status: outcome.status.into() }
+/// A dependency that a check asks, and what it counts there.
+#[derive(Clone, Copy)]
+pub struct Chosen<'a> {
+    /// What is asked.
+    pub plan: &'a DependencyPlan,
+    /// What its outcome means for readiness.
+    pub criticality: Criticality,
+}
+
+impl<'a> Chosen<'a> {
+    fn member(self, outcome: &Outcome) -> Member<'a> {
+        Member { name: &self.plan.name, criticality: self.criticality, status: outcome.status.into() }
+    }
 }
 
 impl AgentEntry {
@@ -249,9 +262,9 @@ impl AgentEntry {
 impl DependencyEntry {
     /// Of an outcome as it is, for `--check`.
     #[must_use]
-    pub fn checked(plan: &DependencyPlan, outcome: &Outcome, detail: Detail) -> Self {
-        let mut entry = Self::declared(plan, outcome.status.into());
-        entry.fill(outcome, &outcome.findings, plan.probe.manual(), detail);
+    pub fn checked(chosen: Chosen<'_>, outcome: &Outcome, detail: Detail) -> Self {
+        let mut entry = Self { criticality: chosen.criticality, ..Self::declared(chosen.plan, outcome.status.into()) };
+        entry.fill(outcome, &outcome.findings, chosen.plan.probe.manual(), detail);
         entry
     }
 

@@ -17,7 +17,7 @@ mod source;
 mod unsupported;
 mod walk;
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, net::SocketAddr, path::Path};
 
 use probity_probes::{Entry, address::nearest, find, registry};
 use serde_json::Value;
@@ -44,6 +44,16 @@ pub const DEFAULT_PATH: &str = "probe-catalog.toml";
 #[must_use]
 pub fn default_agent() -> AgentPlan {
     build::agent(&AgentKeys::default())
+}
+
+/// Where the agent of a catalog listens, as far as that can be read: other mistakes do not matter. `None` where the
+/// catalog does not say so, or cannot be read.
+#[must_use]
+pub fn listen(source: &Path) -> Option<SocketAddr> {
+    let files = source::read(source).ok()?;
+    let agent = Document::parse(&files).agent?;
+    let DeValue::String(written) = build::get(&agent.table, "listen")?.get_ref() else { return None };
+    expand::expand(written, &|name| std::env::var(name).ok()).ok()?.text.parse().ok()
 }
 
 /// Reads a catalog, a file or a folder, and builds everything in it for one of the processes that may share it: what

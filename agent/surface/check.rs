@@ -4,6 +4,7 @@ use std::{
     collections::BTreeSet,
     io::{self, IsTerminal},
     process::ExitCode,
+    sync::Arc,
     time::Duration,
 };
 
@@ -14,24 +15,27 @@ use tokio::{
     runtime::{Builder, Handle, Runtime},
     signal::unix::{SignalKind, signal},
     task::JoinSet,
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep_until, timeout},
 };
 
 use super::report;
 use crate::{
     catalog::plan::{Criticality, DependencyPlan, Plan},
     cli::{CheckArgs, ReportFormat},
-    commands::{USAGE, complain, print},
-    document::{Detail, Document},
+    commands::{NOTHING_REQUIRED, USAGE, complain, print, warn},
+    document::{Chosen, Detail, Document},
 };
 
-/// From one run of a dependency to the next, under `--wait`.
-const PAUSE: Duration = Duration::from_millis(500);
+/// From the start of one round to the start of the next, under `--wait`.
+const ROUND: Duration = Duration::from_secs(1);
+
+/// The last round starts this long before `--wait` runs out, so that it can end.
+const LAST_ROUND: Duration = Duration::from_millis(250);
 
 /// Closing every session politely may take this long.
 const FAREWELL: Duration = Duration::from_millis(300);
 
-/// Who is faster than this needs no spinner.
+/// Checks that finish sooner show no spinner.
 const PATIENCE: Duration = Duration::from_millis(200);
 
 /// Degraded, under `--strict`.
@@ -88,20 +92,32 @@ async fn interrupted() -> u8 {
     }
 }
 
-fn choose<'a>(dependencies: &'a [DependencyPlan], only: &[String]) -> Result<Vec<&'a DependencyPlan>, String> {
+/// The dependencies to ask. The ones that are named count as required: they are what the caller needs.
+fn choose<'a>(dependencies: &'a [DependencyPlan], only: &[String]) -> Result<Vec<Chosen<'a>>, String> {
     let names: Vec<&str> = dependencies.iter().map(|dependency| &*dependency.name).collect();
     if let Some(stranger) = only.iter().find(|name| !names.contains(&name.as_str())) {
         return Err(unknown("dependency", stranger, &names));
     }
-    Ok(dependencies.iter().filter(|dependency| only.is_empty() || only.iter().any(|name| **name == *dependency.name)).collect())
+    if only.is_empty() {
+        return Ok(dependencies.iter().map(|plan| Chosen { plan, criticality: plan.criticality }).collect());
+    }
+    let named = dependencies.iter().filter(|dependency| only.iter().any(|name| **name == *dependency.name));
+    Ok(named.map(|plan| Chosen { plan, criticality: Criticality::Required }).collect())
 }
 
-async fn ask_and_report(plan: &Plan, chosen: &[&DependencyPlan], args: &CheckArgs, runtime: &Handle) -> ExitCode {
-    let probers: Vec<_> = chosen.iter().map(|dependency| Prober::new(dependency.probe.clone(), runtime.clone())).collect();
-    let outcomes = ask(chosen, &probers, args).await;
+/// Warns where no outcome could make the exit code other than 0.
+fn warn_if_nothing_counts(chosen: &[Chosen<'_>]) {
+    if !chosen.is_empty() && chosen.iter().all(|chosen| chosen.criticality != Criticality::Required) {
+        warn(NOTHING_REQUIRED);
+    }
+}
+
+async fn ask_and_report(plan: &Plan, chosen: &[Chosen<'_>], args: &CheckArgs, runtime: &Handle) -> ExitCode {
+    warn_if_nothing_counts(chosen);
+    let probers: Vec<_> = chosen.iter().map(|chosen| Prober::new(chosen.plan.probe.clone(), runtime.clone())).collect();
+    let (outcomes, settled) = ask(chosen, &probers, args).await;
     let round: Vec<_> = chosen.iter().copied().zip(&outcomes).collect();
     let document = Document::checked(&plan.agent, &round, Detail::Verbose);
-    let settled = round.iter().all(|(dependency, outcome)| is_fine(dependency.criticality, outcome.status, args.strict));
     let printed = print(&match args.format {
         ReportFormat::Text => report::table(&document, report::width()),
         ReportFormat::Json => serde_json::to_string_pretty(&document).unwrap_or_default() + "\n",
@@ -117,7 +133,7 @@ async fn ask_and_report(plan: &Plan, chosen: &[&DependencyPlan], args: &CheckArg
 /// What the exit code says.
 fn code(document: &Document, settled: bool, args: &CheckArgs) -> u8 {
     match (document.ready, document.status) {
-        _ if args.wait.is_some() && !settled => TIME_IS_UP,
+        _ if args.wait.is_some_and(|wait| !wait.is_zero()) && !settled => TIME_IS_UP,
         (false, _) => 1,
         (true, Status::Degraded | Status::Unhealthy) if args.strict => DEGRADED,
         (true, _) => 0,
@@ -133,83 +149,98 @@ fn is_fine(criticality: Criticality, status: Status, strict: bool) -> bool {
     }
 }
 
-/// One outcome for each; under `--wait` again and again, until all are fine or time is up.
-async fn ask(chosen: &[&DependencyPlan], probers: &[Prober], args: &CheckArgs) -> Vec<Outcome> {
+/// The outcomes of one round, whose runs all start together, and whether it is one that `--wait` waits for. Under `--wait`
+/// round follows round until one is fine, and has been for `--for`, or until time is up.
+async fn ask(chosen: &[Chosen<'_>], probers: &[Prober], args: &CheckArgs) -> (Vec<Outcome>, bool) {
     let started = Instant::now();
-    let deadline = args.wait.map(|wait| started + wait);
-    let mut latest: Vec<Option<Outcome>> = vec![None; chosen.len()];
-    let mut runs = JoinSet::new();
-    for index in 0..chosen.len() {
-        start(&mut runs, index, chosen, probers, deadline, Duration::ZERO);
-    }
+    // Without any time to wait, there is one round as without `--wait`.
+    let wait = args.wait.filter(|wait| !wait.is_zero());
+    let deadline = wait.map(|wait| started + wait);
+    let last_start = wait.map(|wait| started + wait.saturating_sub(LAST_ROUND));
     let mut progress = Progress::new(started);
+    let mut latest: Vec<Option<Outcome>> = vec![None; chosen.len()];
+    let mut fine_since = None;
+    let settled = loop {
+        let begun = Instant::now();
+        progress.begin(chosen, &latest, args.strict);
+        let is_fine = round(chosen, probers, deadline, &mut latest, &mut progress, args.strict).await;
+        let Some(last_start) = last_start else { break is_fine };
+        let since = *fine_since.get_or_insert(begun);
+        if !is_fine {
+            fine_since = None;
+        } else if begun.duration_since(since) >= args.stable.unwrap_or_default() {
+            break true;
+        }
+        if Instant::now() >= last_start {
+            break false;
+        }
+        sleep_until(last_start.min(begun + ROUND)).await;
+    };
+    progress.end();
+    (latest.into_iter().flatten().collect(), settled)
+}
+
+/// Runs everything once, all at the same time. Whether every outcome is fine.
+async fn round(
+    chosen: &[Chosen<'_>],
+    probers: &[Prober],
+    deadline: Option<Instant>,
+    latest: &mut [Option<Outcome>],
+    progress: &mut Progress,
+    strict: bool,
+) -> bool {
+    let mut runs = JoinSet::new();
+    for (index, (prober, chosen)) in probers.iter().zip(chosen).enumerate() {
+        let whole = chosen.plan.timing.timeout;
+        let limit = deadline.map_or(whole, |deadline| whole.min(deadline.saturating_duration_since(Instant::now())));
+        let prober = prober.clone();
+        runs.spawn(async move { (index, prober.run(limit).await, limit < whole) });
+    }
+    let mut all_fine = true;
     loop {
         let joined = tokio::select! {
             joined = runs.join_next() => joined,
             () = progress.due() => {
-                progress.show(chosen, &latest, args.strict);
+                progress.show();
                 continue;
             }
         };
-        let Some(joined) = joined else { break };
-        let Ok((index, outcome)) = joined else { continue };
-        let dependency = chosen[index];
-        let fine = is_fine(dependency.criticality, outcome.status, args.strict);
-        latest[index] = Some(outcome);
-        progress.update(chosen, &latest, args.strict);
-        let Some(deadline) = deadline else { continue };
-        if latest.iter().zip(chosen).all(|(outcome, dependency)| {
-            outcome.as_ref().is_some_and(|outcome| is_fine(dependency.criticality, outcome.status, args.strict))
-        }) {
-            break;
-        }
-        if !fine && Instant::now() + PAUSE < deadline {
-            start(&mut runs, index, chosen, probers, Some(deadline), PAUSE);
+        let Some(joined) = joined else { return all_fine };
+        let Ok((index, outcome, is_cut)) = joined else {
+            all_fine = false;
+            continue;
+        };
+        let fine = is_fine(chosen[index].criticality, outcome.status, strict);
+        all_fine &= fine;
+        progress.answered(&chosen[index].plan.name, fine);
+        // The end of `--wait` cut this run short, so that it says less than the one before.
+        if !(is_cut && !fine && latest[index].is_some()) {
+            latest[index] = Some(outcome);
         }
     }
-    progress.end();
-    latest.into_iter().flatten().collect()
 }
 
-/// Starts one run, after a pause. It ends with `--wait` at the latest.
-fn start(
-    runs: &mut JoinSet<(usize, Outcome)>,
-    index: usize,
-    chosen: &[&DependencyPlan],
-    probers: &[Prober],
-    deadline: Option<Instant>,
-    pause: Duration,
-) {
-    let (prober, limit) = (probers[index].clone(), chosen[index].timing.timeout);
-    runs.spawn(async move {
-        if !pause.is_zero() {
-            sleep(pause).await;
-        }
-        let limit = deadline.map_or(limit, |deadline| limit.min(deadline.saturating_duration_since(Instant::now())));
-        (index, prober.run(limit).await)
-    });
-}
-
-/// Who is still waited for, on stderr, when that is a terminal.
+/// Which dependencies are still waited for, on stderr, when that is a terminal.
 struct Progress {
     due: Option<Instant>,
     bar: Option<ProgressBar>,
+    waiting: BTreeSet<Arc<str>>,
 }
 
 impl Progress {
     fn new(started: Instant) -> Self {
-        Self { due: io::stderr().is_terminal().then_some(started + PATIENCE), bar: None }
+        Self { due: io::stderr().is_terminal().then_some(started + PATIENCE), bar: None, waiting: BTreeSet::new() }
     }
 
     /// Completes once, when the spinner should appear.
     async fn due(&self) {
         match self.due {
-            Some(due) => tokio::time::sleep_until(due).await,
+            Some(due) => sleep_until(due).await,
             None => std::future::pending().await,
         }
     }
 
-    fn show(&mut self, chosen: &[&DependencyPlan], latest: &[Option<Outcome>], strict: bool) {
+    fn show(&mut self) {
         self.due = None;
         let bar = ProgressBar::new_spinner();
         if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg} {elapsed}") {
@@ -217,20 +248,31 @@ impl Progress {
         }
         bar.enable_steady_tick(Duration::from_millis(100));
         self.bar = Some(bar);
-        self.update(chosen, latest, strict);
+        self.update();
     }
 
-    fn update(&self, chosen: &[&DependencyPlan], latest: &[Option<Outcome>], strict: bool) {
+    /// A round begins: everything that was not fine is waited for.
+    fn begin(&mut self, chosen: &[Chosen<'_>], latest: &[Option<Outcome>], strict: bool) {
+        let is_awaited = |chosen: &Chosen<'_>, outcome: &Option<Outcome>| {
+            outcome.as_ref().is_none_or(|outcome| !is_fine(chosen.criticality, outcome.status, strict))
+        };
+        let awaited = chosen.iter().zip(latest).filter(|(chosen, outcome)| is_awaited(chosen, outcome));
+        self.waiting = awaited.map(|(chosen, _)| Arc::clone(&chosen.plan.name)).collect();
+        self.update();
+    }
+
+    fn answered(&mut self, name: &Arc<str>, fine: bool) {
+        if fine {
+            self.waiting.remove(name);
+        } else {
+            self.waiting.insert(Arc::clone(name));
+        }
+        self.update();
+    }
+
+    fn update(&self) {
         let Some(bar) = &self.bar else { return };
-        let waiting: BTreeSet<&str> = chosen
-            .iter()
-            .zip(latest)
-            .filter(|(dependency, outcome)| {
-                outcome.as_ref().is_none_or(|outcome| !is_fine(dependency.criticality, outcome.status, strict))
-            })
-            .map(|(dependency, _)| &*dependency.name)
-            .collect();
-        bar.set_message(format!("waiting for {}", waiting.into_iter().collect::<Vec<_>>().join(", ")));
+        bar.set_message(format!("waiting for {}", self.waiting.iter().map(|name| &**name).collect::<Vec<_>>().join(", ")));
     }
 
     fn end(&self) {

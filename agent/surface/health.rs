@@ -2,6 +2,7 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::Path,
     process::ExitCode,
     time::Duration,
 };
@@ -13,7 +14,7 @@ use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, runtime::Builder, time::timeout};
 
 use crate::{
-    catalog::default_agent,
+    catalog::{self, default_agent},
     cli::HealthArgs,
     commands::{USAGE, complain, print},
 };
@@ -23,7 +24,8 @@ const LIMIT: usize = 1024 * 1024;
 
 /// Asks once; ready is 0, everything else 1.
 #[must_use]
-pub fn run(args: &HealthArgs, listen: Option<SocketAddr>) -> ExitCode {
+pub fn run(args: &HealthArgs, listen: Option<SocketAddr>, catalog: &Path) -> ExitCode {
+    let listen = || listen.or_else(|| catalog::listen(catalog)).unwrap_or_else(|| default_agent().listen);
     let uri = match address(args.url.as_deref(), listen) {
         Ok(uri) => uri,
         Err(sentence) => {
@@ -47,12 +49,12 @@ pub fn run(args: &HealthArgs, listen: Option<SocketAddr>) -> ExitCode {
     }
 }
 
-/// The URL that was meant: the default agent, `HOST:PORT`, a URL without a path.
-fn address(url: Option<&str>, listen: Option<SocketAddr>) -> Result<Uri, String> {
+/// The URL that was meant: where the agent listens, `HOST:PORT`, a URL without a path.
+fn address(url: Option<&str>, listen: impl FnOnce() -> SocketAddr) -> Result<Uri, String> {
     let text = match url {
         Some(text) if text.contains("://") => text.to_owned(),
         Some(text) => format!("http://{text}"),
-        None => format!("http://{}", reachable(listen.unwrap_or_else(|| default_agent().listen))),
+        None => format!("http://{}", reachable(listen())),
     };
     let wrong = || format!("`{text}` is not the address of an agent, such as http://127.0.0.1:8686");
     let uri: Uri = text.parse().map_err(|_| wrong())?;
@@ -107,18 +109,19 @@ async fn ask(uri: &Uri) -> Result<(StatusCode, String), String> {
     Ok((status, words(status, &body.unwrap_or_default())))
 }
 
-/// One line: "ready: healthy", "not ready: orders-db is unhealthy: …".
+/// One line: "orders-sidecar is ready: healthy", "orders-sidecar is not ready: orders-db is unhealthy: …".
 fn words(status: StatusCode, body: &[u8]) -> String {
     let document: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
-    let text = |key: &str| document[key].as_str().map(|text| text.replace(char::is_control, " "));
+    let text = |value: &serde_json::Value| value.as_str().map(|text| text.replace(char::is_control, " "));
+    let agent = text(&document["agent"]["id"]).map_or_else(String::new, |id| format!("{id} is "));
     let ready = match status {
         StatusCode::OK => "ready",
         StatusCode::SERVICE_UNAVAILABLE => "not ready",
         other => return format!("not ready: the answer was {other}"),
     };
-    match text("reason").or_else(|| text("status")) {
-        Some(why) => format!("{ready}: {why}"),
-        None => ready.to_owned(),
+    match text(&document["reason"]).or_else(|| text(&document["status"])) {
+        Some(why) => format!("{agent}{ready}: {why}"),
+        None => format!("{agent}{ready}"),
     }
 }
 
@@ -129,24 +132,24 @@ mod tests {
     #[test]
     fn an_address_may_be_short() {
         for (url, listen, expected) in [
-            (None, None, Ok("http://127.0.0.1:8686/health")),
+            (None, Some("127.0.0.1:8686"), Ok("http://127.0.0.1:8686/health")),
             (None, Some("0.0.0.0:9000"), Ok("http://127.0.0.1:9000/health")),
-            (None, Some("[::]:9000"), Ok("http://[::1]:9000/health")),
+            (None, Some::<&str>("[::]:9000"), Ok("http://[::1]:9000/health")),
             (Some("agent:1"), None, Ok("http://agent:1/health")),
             (Some("http://agent:1/"), None, Ok("http://agent:1/health")),
             (Some("http://agent:1/health/live"), None, Ok("http://agent:1/health/live")),
             (Some("https://agent"), None, Err("`https://agent` is not an http:// address; an agent speaks plain HTTP")),
             (Some("http://"), None, Err("`http://` is not the address of an agent, such as http://127.0.0.1:8686")),
         ] {
-            let listen = listen.and_then(|text: &str| text.parse().ok());
+            let listen = || listen.expect("only asked without a URL").parse().unwrap();
             assert_eq!(address(url, listen).map(|uri| uri.to_string()).as_deref().map_err(String::as_str), expected);
         }
     }
 
     #[test]
     fn an_answer_is_one_line() {
-        let body = br#"{"status":"unhealthy","reason":"db is\nunhealthy"}"#;
-        assert_eq!(words(StatusCode::SERVICE_UNAVAILABLE, body), "not ready: db is unhealthy");
+        let body = br#"{"status":"unhealthy","reason":"db is\nunhealthy","agent":{"id":"orders"}}"#;
+        assert_eq!(words(StatusCode::SERVICE_UNAVAILABLE, body), "orders is not ready: db is unhealthy");
         assert_eq!(words(StatusCode::OK, b"ok"), "ready");
         assert_eq!(words(StatusCode::NOT_FOUND, b""), "not ready: the answer was 404 Not Found");
     }

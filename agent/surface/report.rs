@@ -4,10 +4,11 @@ use std::fmt::Write;
 
 use anstyle::{AnsiColor, Style};
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets::NOTHING};
-use probity_probes::{Failure, Status};
+use probity_probes::{Failure, Severity, Status};
 
 use crate::{
-    document::{DependencyEntry, Document, FindingEntry},
+    catalog::plan::Criticality,
+    document::{DependencyEntry, Document, FindingEntry, Time},
     judge::ViewStatus,
 };
 
@@ -20,6 +21,9 @@ const ROOMY: u16 = 110;
 /// Longer names are broken.
 const LONGEST_NAME: u16 = 24;
 
+/// An outcome shows its age from here on, in seconds. The runs of one round end within their timeouts of each other.
+const OLD: i64 = 2;
+
 /// The width of the terminal that stdout is.
 #[must_use]
 pub fn width() -> u16 {
@@ -30,7 +34,7 @@ pub fn width() -> u16 {
 #[must_use]
 pub fn table(document: &Document, width: u16) -> String {
     let entries = document.dependencies.as_deref().unwrap_or_default();
-    let trouble = entries.iter().any(|entry| !troubles(entry).is_empty());
+    let trouble = entries.iter().any(|entry| !troubles(entry, document.at).is_empty());
     let roomy = width >= ROOMY;
     let mut table = Table::new();
     table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
@@ -42,7 +46,7 @@ pub fn table(document: &Document, width: u16) -> String {
     };
     table.set_header(&columns[..shown]);
     for entry in entries {
-        table.add_row(row(entry, roomy).into_iter().take(shown));
+        table.add_row(row(entry, document.at, roomy).into_iter().take(shown));
     }
     for (index, column) in table.column_iter_mut().enumerate() {
         column.set_padding((0, 2));
@@ -68,8 +72,8 @@ pub fn table(document: &Document, width: u16) -> String {
     text
 }
 
-fn row(entry: &DependencyEntry, roomy: bool) -> Vec<String> {
-    let mut troubles = troubles(entry);
+fn row(entry: &DependencyEntry, now: Time, roomy: bool) -> Vec<String> {
+    let mut troubles = troubles(entry, now);
     let remedies = remedies(entry);
     let mut row = vec![
         entry.name.to_string(),
@@ -86,12 +90,18 @@ fn row(entry: &DependencyEntry, roomy: bool) -> Vec<String> {
     row
 }
 
-fn troubles(entry: &DependencyEntry) -> Vec<String> {
+fn troubles(entry: &DependencyEntry, now: Time) -> Vec<String> {
     let failure = entry.failure.as_ref();
     let words = failure.and_then(|failure| failure.server_message.as_ref()).map(|words| format!("server: {words}"));
     let missing = (!entry.missing.is_empty()).then(|| format!("not answered: {}", entry.missing.join(", ")));
     let findings = entry.findings.iter().map(finding_words);
-    failure.map(failure_words).into_iter().chain(words).chain(findings).chain(missing).collect()
+    failure.map(failure_words).into_iter().chain(words).chain(findings).chain(missing).chain(age(entry, now)).collect()
+}
+
+/// "seen 12 s ago", for an outcome that is older than the report.
+fn age(entry: &DependencyEntry, now: Time) -> Option<String> {
+    let age = now.0.duration_since(entry.checked_at?.0).as_secs();
+    (age >= OLD).then(|| format!("seen {age} s ago"))
 }
 
 fn remedies(entry: &DependencyEntry) -> Vec<String> {
@@ -146,20 +156,52 @@ fn style(status: ViewStatus) -> Style {
     }
 }
 
-/// "1 of 4 not healthy: not ready".
+/// Names of one kind that the last line lists before it counts the rest.
+const NAMED: usize = 3;
+
+/// "ready · 3 of 4 healthy · down (optional): cache", "NOT READY · orders-db: connection refused".
 fn summary(document: &Document, entries: &[DependencyEntry]) -> String {
-    let ill = entries.iter().filter(|entry| entry.status != ViewStatus::Healthy).count();
-    let counted = match ill {
-        0 => format!("{} of {} healthy", entries.len(), entries.len()),
-        _ => format!("{ill} of {} not healthy", entries.len()),
+    let is_required = |entry: &&DependencyEntry| entry.criticality == Criticality::Required;
+    let down = |entry: &&DependencyEntry| !entry.status.serves();
+    let of = |criticality: Criticality| entries.iter().filter(move |entry| entry.criticality == criticality).filter(down);
+    let mut parts = Vec::new();
+    let colour = if document.ready {
+        let healthy = entries.iter().filter(|entry| entry.status == ViewStatus::Healthy).count();
+        parts.push(format!("{healthy} of {} healthy", entries.len()));
+        if document.status == Status::Healthy { AnsiColor::Green } else { AnsiColor::Yellow }
+    } else {
+        let blocking = entries.iter().filter(is_required).filter(down);
+        parts.push(listed(blocking.map(|entry| format!("{}: {}", entry.name, cause(entry))), "; "));
+        AnsiColor::Red
     };
-    let colour = match (document.ready, document.status) {
-        (false, _) => AnsiColor::Red,
-        (true, Status::Healthy) => AnsiColor::Green,
-        (true, _) => AnsiColor::Yellow,
-    };
+    let also = if document.ready { "" } else { "also " };
+    for (criticality, word) in [(Criticality::Optional, "optional"), (Criticality::Informational, "informational")] {
+        let names = listed(of(criticality).map(|entry| entry.name.to_string()), ", ");
+        if !names.is_empty() {
+            parts.push(format!("{also}down ({word}): {names}"));
+        }
+    }
+    let degraded = entries.iter().filter(|entry| entry.status == ViewStatus::Degraded);
+    let degraded = listed(degraded.map(|entry| entry.name.to_string()), ", ");
+    if !degraded.is_empty() {
+        parts.push(format!("degraded: {degraded}"));
+    }
     let style = colour.on_default().bold();
-    format!("{counted}: {style}{}{style:#}", if document.ready { "ready" } else { "not ready" })
+    format!("{style}{}{style:#} · {}", if document.ready { "ready" } else { "NOT READY" }, parts.join(" · "))
+}
+
+/// Why a dependency is down, without its code and remedy.
+fn cause(entry: &DependencyEntry) -> String {
+    let failure = entry.failure.as_ref().map(|failure| failure.message.clone());
+    let unhealthy = || entry.findings.iter().find(|finding| finding.severity == Severity::Unhealthy).map(finding_words);
+    failure.or_else(unhealthy).unwrap_or_else(|| entry.status.to_string())
+}
+
+/// The first few, and how many more there are.
+fn listed(items: impl Iterator<Item = String>, separator: &str) -> String {
+    let items: Vec<_> = items.collect();
+    let shown = items[..items.len().min(NAMED)].join(separator);
+    if items.len() > NAMED { format!("{shown} and {} more", items.len() - NAMED) } else { shown }
 }
 
 #[cfg(test)]

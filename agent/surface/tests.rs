@@ -10,7 +10,7 @@ use tokio::runtime::{Builder, Runtime};
 use super::*;
 use crate::{
     catalog::plan::{AgentPlan, Criticality},
-    document::{Detail, Document},
+    document::{Chosen, Detail, Document},
     snapshot::Snapshot,
     testing::{agent, example, failed, healthy, noon, plan, snapshot, standing},
     vitals::Vitals,
@@ -124,7 +124,8 @@ fn the_servers_own_words_need_to_be_asked_for() {
 fn a_check_is_the_same_document_of_raw_outcomes() {
     let (db, cache) = (plan("db", Criticality::Required), plan("cache", Criticality::Optional));
     let (well, bad) = (healthy(), failed(FailureKind::Timeout));
-    let document = Document::checked(&agent(), &[(&db, &well), (&cache, &bad)], Detail::Verbose);
+    let chosen = |plan| Chosen { plan, criticality: plan.criticality };
+    let document = Document::checked(&agent(), &[(chosen(&db), &well), (chosen(&cache), &bad)], Detail::Verbose);
     let body = serde_json::to_value(&document).unwrap();
     assert_eq!((&body["status"], &body["ready"]), (&json!("degraded"), &json!(true)));
     assert_eq!(body["reason"], "cache is unhealthy: it did not work (timeout)");

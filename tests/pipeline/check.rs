@@ -92,6 +92,81 @@ fn waiting_ends_as_soon_as_it_is_ready() {
     });
 }
 
+/// The last line of a report.
+fn summary(ended: &agent::Ended) -> String {
+    ended.stdout.lines().last().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn the_report_of_waiting_is_that_of_one_round() {
+    if !require("redis") {
+        return;
+    }
+    let (first, second) = (servers::redis::Redis::start(), servers::redis::Redis::start());
+    let proxy = FaultProxy::start(second.addr());
+    proxy.set(Fault::Stall);
+    let first_proxy = FaultProxy::start(first.addr());
+    let url = |proxy: &FaultProxy| format!("redis://{}", proxy.addr());
+    let required = "criticality = \"required\"";
+    let catalog =
+        format!("{}{}", entry("first", "redis", &url(&first_proxy), required), entry("second", "redis", &url(&proxy), required));
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| check(&catalog, &["--wait", "8s"]));
+        eventually(PATIENCE, "the first is healthy and the second is waited for", || {
+            (first_proxy.accepted() >= 1 && proxy.accepted() >= 2).then_some(())
+        });
+        // What was healthy once is down for a whole round before the other one comes.
+        first.process().kill9();
+        let before = proxy.accepted();
+        eventually(PATIENCE, "a round begins without the first", || (proxy.accepted() > before).then_some(()));
+        proxy.set(Fault::Pass);
+        let ended = waiting.join().expect("it ends");
+        assert_eq!(ended.code(), Some(124), "{}\n{}", ended.stdout, ended.stderr);
+        assert!(summary(&ended).starts_with("NOT READY · first: "), "{}", ended.stdout);
+        let lines: Vec<_> = ended.stdout.lines().filter(|line| line.contains("redis")).collect();
+        assert!(lines.iter().any(|line| line.starts_with("second") && line.contains("healthy")), "{}", ended.stdout);
+    });
+}
+
+#[test]
+fn ready_for_some_time_is_more_than_ready_once() {
+    if !require("redis") {
+        return;
+    }
+    let server = servers::redis::Redis::start();
+    let catalog = redis("cache", &server, "criticality = \"required\"");
+    let begun = Instant::now();
+    let ended = check(&catalog, &["--wait", "60s", "--for", "2s"]);
+    assert_eq!((ended.code(), begun.elapsed() >= Duration::from_secs(2)), (Some(0), true), "{}", ended.stderr);
+    assert_eq!(summary(&ended), "ready · 1 of 1 healthy");
+    assert_eq!(check(&catalog, &["--wait", "1s", "--for", "10s"]).code(), Some(124), "`--for` counts inside `--wait`");
+}
+
+#[test]
+fn a_check_in_which_nothing_counts_says_so() {
+    let gone = entry("gone", "redis", &format!("redis://{}", peers::refused().addr()), "");
+    let ended = check(&gone, &[]);
+    assert_eq!(ended.code(), Some(0));
+    assert!(ended.stderr.starts_with("warning: nothing is required"), "{}", ended.stderr);
+    assert_eq!(summary(&ended), "ready · 0 of 1 healthy · down (optional): gone");
+    let named = check(&gone, &["--only", "gone"]);
+    assert_eq!((named.code(), named.stderr.as_str()), (Some(1), ""));
+}
+
+#[test]
+fn health_finds_the_agent_of_the_catalog() {
+    let gone = entry("gone", "redis", &format!("redis://{}", peers::refused().addr()), "");
+    let running = Agent::start(&format!("[agent]\nid = \"orders\"\n{gone}"));
+    running.wait_for("it is known to be down", PATIENCE, |health| health["dependencies"][0]["status"] == "unhealthy");
+    let catalog = running.catalog().display().to_string();
+    let asked = agent::run(&["health", "--catalog", &catalog]);
+    assert_eq!(asked.code(), Some(0), "{}", asked.stderr);
+    assert!(asked.stdout.starts_with("orders is ready: gone is unhealthy: "), "{}", asked.stdout);
+    running.write_catalog("[agent]\nlisten = 1\n[dependencies.x]\nbackend = \"no such\"\n[broken");
+    let asked = agent::run(&["health", "--catalog", &catalog]);
+    assert_eq!(asked.code(), Some(0), "mistakes elsewhere do not matter: {}", asked.stderr);
+}
+
 #[test]
 fn a_running_agent_is_asked_by_health() {
     if !require("redis") {
