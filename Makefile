@@ -4,9 +4,13 @@
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/probity
 CARGO_DENY := 0.20.2
 DENY := $(CACHE)/tools/cargo-deny-$(CARGO_DENY)
-export PATH := $(DENY)/bin:$(PATH):/usr/sbin:/usr/lib/postgresql/15/bin
+CARGO_MACHETE := 0.9.2
+MACHETE := $(CACHE)/tools/cargo-machete-$(CARGO_MACHETE)
+export PATH := $(DENY)/bin:$(MACHETE)/bin:$(PATH):/usr/sbin:/usr/lib/postgresql/15/bin
+# Tests mostly wait for servers. Six at a time use both of two processors and 4 GB of memory.
+export RUST_TEST_THREADS ?= $(shell expr 3 '*' "$$(nproc)")
 
-.PHONY: help demo demo-all servers test lint rules unit variants static build builds bench clean
+.PHONY: help demo demo-all servers test lint rules unit test-tools variants static build builds bench clean
 
 help: ## List the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -52,6 +56,11 @@ rules: ## Prometheus' own tools on the alert rules
 unit: ## The four rings of tests, each test once
 	cargo test --workspace --locked
 
+test-tools: $(MACHETE)/bin/cargo-machete ## What is rarely needed and no part of CI: shell scripts, unused dependencies
+	@tests/setup.sh tools
+	shellcheck --severity=warning .ci/run $$(git ls-files '*.sh')
+	cargo machete
+
 bench: ## Measure what the README quotes, on an optimised build
 	@tests/setup.sh demo
 	cargo build --quiet --profile dist --bin probity
@@ -73,3 +82,6 @@ clean: ## Remove everything that was built
 
 $(DENY)/bin/cargo-deny:
 	cargo install cargo-deny --debug --version $(CARGO_DENY) --locked --quiet --root $(DENY)
+
+$(MACHETE)/bin/cargo-machete:
+	cargo install cargo-machete --debug --version $(CARGO_MACHETE) --locked --quiet --root $(MACHETE)

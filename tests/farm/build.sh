@@ -190,8 +190,10 @@ lane() {
 
 # Go's compiler keeps all processors busy, the other parts mostly wait for their registry. Maven's and npm's own caches are not
 # made for two at once.
+[ $# -gt 0 ] ||
+    set -- elasticsearch opensearch opensearch-secure neo4j cassandra kafka mongodb oracle-clients sqlserver nats ferretdb consul
 compiled="" fetched=""
-for part in ${*:-elasticsearch opensearch opensearch-secure neo4j cassandra kafka mongodb oracle-clients sqlserver nats ferretdb consul}; do
+for part in "$@"; do
     case $(tool "$part") in
         go) compiled="$compiled $part" ;;
         *) fetched="$fetched $part" ;;
