@@ -3,8 +3,8 @@
 #   tests/farm/build.sh [PART...]    into $PROBITY_SERVERS, or else ${XDG_CACHE_HOME:-$HOME/.cache}/probity/servers
 # A part lies in PART-KEY, where KEY is the checksum of its files here: clones with other files do not get in each other's
 # way, and tests/support/servers/mod.rs finds it by the same rule. It is built where it stays, because Python's environments
-# and Java's class archives hold their own path. A lock for each part keeps two clones from building it at once, and `.built`,
-# written last, says that it is complete. A part that was not used for 30 days is removed.
+# and Java's class archives hold their own path. Locks keep two clones from building at once, and `.built`, written last, says
+# that a part is complete. A part that was not used for 30 days is removed.
 # Each part comes through the ordinary client of its registry: Maven, the Go module proxy, PyPI, npm. What is here is run by
 # tests and never shipped.
 set -eu
@@ -153,7 +153,7 @@ tool() {
     esac
 }
 
-# Builds a part unless it is there; called with the lock of that part held.
+# Builds a part unless it is there; called with the lock of its lane held.
 build() {
     part=$1 key=$(cat "$here/$1"/* | sha256sum | cut -c1-16)
     folder=$farm/$part-$key
@@ -178,18 +178,19 @@ build() {
     echo "built $part: $(du -sh "$folder" | cut -f1), $(($(date +%s) - begun)) s" >&2
 }
 
-# Parts one after the other.
+# lane NAME PART...: parts one after the other.
 lane() {
-    for part in "$@"; do
-        (
-            flock 9
+    (
+        flock 9
+        shift
+        for part in "$@"; do
             build "$part"
-        ) 9>"$farm/.$part.lock"
-    done
+        done
+    ) 9>"$farm/.$1.lock"
 }
 
-# Go's compiler keeps all processors busy, the other parts mostly wait for their registry. Maven's and npm's own caches are not
-# made for two at once.
+# Go's compiler keeps all processors busy, the other parts mostly wait for their registry: so one lane each. Maven's and npm's
+# own caches are not made for two at once.
 [ $# -gt 0 ] ||
     set -- elasticsearch opensearch opensearch-secure neo4j cassandra kafka mongodb oracle-clients sqlserver nats ferretdb consul
 compiled="" fetched=""
@@ -200,10 +201,10 @@ for part in "$@"; do
     esac
 done
 # shellcheck disable=SC2086  # lists
-(lane $compiled) &
+lane compiled $compiled &
 compiling=$!
 # shellcheck disable=SC2086
-(lane $fetched) &
+lane fetched $fetched &
 fetching=$!
 failed=""
 wait "$compiling" || failed=yes
