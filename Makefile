@@ -1,10 +1,16 @@
 # The two commands to begin with: `make demo` and `make test`. `make help` lists the rest.
 
+# Servers and tools are shared by all clones on this machine. The same rule stands in tests/farm/build.sh and in the tests.
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/probity
 CARGO_DENY := 0.20.2
-TOOLS := $(CURDIR)/target/tools
-export PATH := $(PATH):$(TOOLS)/bin:/usr/sbin:/usr/lib/postgresql/15/bin
+DENY := $(CACHE)/tools/cargo-deny-$(CARGO_DENY)
+CARGO_MACHETE := 0.9.2
+MACHETE := $(CACHE)/tools/cargo-machete-$(CARGO_MACHETE)
+export PATH := $(DENY)/bin:$(MACHETE)/bin:$(PATH):/usr/sbin:/usr/lib/postgresql/15/bin
+# Tests mostly wait for servers. Six at a time use both of two processors and 4 GB of memory.
+export RUST_TEST_THREADS ?= $(shell expr 3 '*' "$$(nproc)")
 
-.PHONY: help demo demo-all servers test lint variants rules unit bench build builds clean
+.PHONY: help demo demo-all servers test lint rules unit test-tools variants static build builds bench clean
 
 help: ## List the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -26,10 +32,12 @@ servers: ## Fetch or build, once, the servers that Debian does not have
 test: ## Install what is missing, start what is needed, check everything
 	@tests/setup.sh test
 	@tests/farm/build.sh
-	$(MAKE) --no-print-directory lint rules unit
+	$(MAKE) --no-print-directory lint rules
+	@cargo run --quiet --locked --package test-runner -- run
 
-lint: $(TOOLS)/bin/cargo-deny ## Format, clippy, licences and sources, documentation
+lint: $(DENY)/bin/cargo-deny ## Format, flaky tests, clippy, licences and sources, documentation
 	cargo fmt --all --check
+	@cargo run --quiet --locked --package test-runner -- flaky
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo deny --locked check --hide-inclusion-graph bans licenses sources
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
@@ -45,8 +53,13 @@ rules: ## Prometheus' own tools on the alert rules
 	promtool check rules deploy/prometheus/alerts.yaml
 	promtool test rules deploy/prometheus/alerts_test.yaml
 
-unit: ## The four rings of tests
+unit: ## The four rings of tests, each test once
 	cargo test --workspace --locked
+
+test-tools: $(MACHETE)/bin/cargo-machete ## What is rarely needed and no part of CI: shell scripts, unused dependencies
+	@tests/setup.sh tools
+	shellcheck --severity=warning .ci/run $$(git ls-files '*.sh')
+	cargo machete
 
 bench: ## Measure what the README quotes, on an optimised build
 	@tests/setup.sh demo
@@ -57,11 +70,18 @@ build: ## An optimised binary for this machine: target/release/probity
 	@tests/setup.sh build
 	cargo build --release --locked
 
+static: ## All backends as a static binary, as the image has it
+	@tests/setup.sh build
+	@tests/builds.sh static
+
 builds: variants ## Build as images have it: one backend, the light ones, all, all as a static binary
-	@tests/builds.sh
+	@tests/builds.sh one light all static
 
 clean: ## Remove everything that was built
 	cargo clean
 
-$(TOOLS)/bin/cargo-deny:
-	cargo install cargo-deny --debug --version $(CARGO_DENY) --locked --quiet --root $(TOOLS)
+$(DENY)/bin/cargo-deny:
+	cargo install cargo-deny --debug --version $(CARGO_DENY) --locked --quiet --root $(DENY)
+
+$(MACHETE)/bin/cargo-machete:
+	cargo install cargo-machete --debug --version $(CARGO_MACHETE) --locked --quiet --root $(MACHETE)

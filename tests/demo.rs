@@ -13,8 +13,8 @@ use std::{
     io::{self, Write as _},
     net::{Ipv4Addr, TcpListener},
     os::unix::fs::PermissionsExt,
-    path::PathBuf,
-    process::{Command, ExitCode},
+    path::{Path, PathBuf},
+    process::ExitCode,
 };
 
 use support::{
@@ -70,8 +70,8 @@ fn main() -> ExitCode {
     println!("\nCtrl-C ends Probity and every server.\n");
     io::stdout().flush().expect("somebody reads this");
 
-    // Ctrl-C reaches the agent, too; it drains, and then everything else ends with this process.
-    let agent = Command::new(program()).arg("--catalog").arg(&path).status();
+    // After a signal the agent drains first; then everything else ends with this process.
+    let agent = support::beside::run(&program(), &[Path::new("--catalog"), &path]);
     drop(members);
     match agent {
         Ok(status) if status.success() => ExitCode::SUCCESS,

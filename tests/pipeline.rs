@@ -1,5 +1,6 @@
 //! The whole agent on real servers: from the catalog to `/health`, metrics, `--check` and a clean end.
 
+mod beside;
 mod check;
 mod crowd;
 mod hostile;

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Installs what `make demo` or `make test` needs on Debian 12. With root or sudo it installs, without
-# either it says what is missing and leaves it at that: whoever needs it will say so.
-#   tests/setup.sh build|demo|servers|test
+# Installs what a command of the Makefile needs on Debian 12. With root or sudo it installs what is missing, without either
+# it only names it: what needs it then fails or is skipped.
+#   tests/setup.sh build|demo|servers|test|tools
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -24,7 +24,8 @@ case "${1:-build}" in
     demo) needs="$build $servers" ;;
     servers) needs="$build $farm" ;;
     test) needs="$build $servers $farm pgbouncer:pgbouncer zkServer.sh:zookeeper promtool:prometheus" ;;
-    *) echo "usage: tests/setup.sh build|demo|servers|test" >&2; exit 2 ;;
+    tools) needs="shellcheck:shellcheck" ;;
+    *) echo "usage: tests/setup.sh build|demo|servers|test|tools" >&2; exit 2 ;;
 esac
 
 PATH="$PATH:/usr/sbin:/sbin:/usr/lib/postgresql/15/bin:/usr/share/zookeeper/bin"

@@ -1,11 +1,16 @@
 #!/bin/sh
-# Fetches or builds the servers that Debian does not have, at pinned versions, once, into one folder.
-#   tests/farm/build.sh [PART...]        into $PROBITY_SERVERS (target/servers unless set)
-# A part is built anew when its own files here have changed. Each comes through the ordinary client of
-# its registry: Maven, the Go module proxy, PyPI, npm. What is here is run by tests and never shipped.
+# Fetches or builds the servers that Debian does not have, at pinned versions, once, for all clones on this machine.
+#   tests/farm/build.sh [PART...]    into $PROBITY_SERVERS, or else ${XDG_CACHE_HOME:-$HOME/.cache}/probity/servers
+# A part lies in PART-KEY, where KEY is the checksum of its files here: clones with other files do not get in each other's
+# way, and tests/support/servers/mod.rs finds it by the same rule. It is built where it stays, because Python's environments
+# and Java's class archives hold their own path. Locks keep two clones from building at once, and `.built`, written last, says
+# that a part is complete. A part that was not used for 30 days is removed.
+# Each part comes through the ordinary client of its registry: Maven, the Go module proxy, PyPI, npm. What is here is run by
+# tests and never shipped.
 set -eu
+export LC_ALL=C
 here=$(cd "$(dirname "$0")" && pwd)
-farm=${PROBITY_SERVERS:-$here/../../target/servers}
+farm=${PROBITY_SERVERS:-${XDG_CACHE_HOME:-$HOME/.cache}/probity/servers}
 mkdir -p "$farm"
 farm=$(cd "$farm" && pwd)
 
@@ -148,24 +153,66 @@ tool() {
     esac
 }
 
-for part in ${*:-elasticsearch opensearch opensearch-secure neo4j cassandra kafka mongodb oracle-clients sqlserver nats ferretdb consul}; do
-    mark=$(cat "$here/$part"/* | sha256sum | cut -c1-16)
-    if [ "$(cat "$farm/$part/.built" 2>/dev/null)" = "$mark" ]; then
-        continue
+# Builds a part unless it is there; called with the lock of its lane held.
+build() {
+    part=$1 key=$(cat "$here/$1"/* | sha256sum | cut -c1-16)
+    folder=$farm/$part-$key
+    if [ -e "$folder/.built" ]; then
+        touch "$folder/.built"
+        return
     fi
     for tool in $(tool "$part"); do
         if ! command -v "$tool" >/dev/null 2>&1; then
             echo "$part is left out: it is made with $tool, which is not installed" >&2
-            continue 2
+            return
         fi
     done
-    printf 'building %s … ' "$part" >&2
+    echo "building $part" >&2
     begun=$(date +%s)
-    rm -rf "${farm:?}/$part"
-    mkdir "$farm/$part"
-    "$(echo "$part" | tr - _)" "$farm/$part"
+    rm -rf "$folder"
+    mkdir "$folder"
+    # Without the lock: a process that is left behind would hold it.
+    "$(echo "$part" | tr - _)" "$folder" 9>&-
     # Last: without it the part counts as not built.
-    echo "$mark" >"$farm/$part/.built"
-    echo "$(du -sh "$farm/$part" | cut -f1), $(($(date +%s) - begun)) s" >&2
+    echo "$key" >"$folder/.built"
+    echo "built $part: $(du -sh "$folder" | cut -f1), $(($(date +%s) - begun)) s" >&2
+}
+
+# lane NAME PART...: parts one after the other.
+lane() {
+    (
+        flock 9
+        shift
+        for part in "$@"; do
+            build "$part"
+        done
+    ) 9>"$farm/.$1.lock"
+}
+
+# Go's compiler keeps all processors busy, the other parts mostly wait for their registry: so one lane each. Maven's and npm's
+# own caches are not made for two at once.
+[ $# -gt 0 ] ||
+    set -- elasticsearch opensearch opensearch-secure neo4j cassandra kafka mongodb oracle-clients sqlserver nats ferretdb consul
+compiled="" fetched=""
+for part in "$@"; do
+    case $(tool "$part") in
+        go) compiled="$compiled $part" ;;
+        *) fetched="$fetched $part" ;;
+    esac
+done
+# shellcheck disable=SC2086  # lists
+lane compiled $compiled &
+compiling=$!
+# shellcheck disable=SC2086
+lane fetched $fetched &
+fetching=$!
+failed=""
+wait "$compiling" || failed=yes
+wait "$fetching" || failed=yes
+[ -z "$failed" ] || exit 1
+
+find "$farm" -mindepth 2 -maxdepth 2 -name .built -mtime +30 | while read -r mark; do
+    echo "removing ${mark%/.built}: not used for 30 days" >&2
+    rm -rf "${mark%/.built}"
 done
 echo "$farm holds $(du -sh "$farm" | cut -f1)" >&2

@@ -9,6 +9,8 @@ pub(crate) mod actor;
 pub(crate) mod agent;
 pub(crate) mod alone;
 pub(crate) mod background;
+#[allow(dead_code, reason = "the demonstration runs the agent by it")]
+pub(crate) mod beside;
 pub(crate) mod dns;
 pub(crate) mod fault;
 #[allow(dead_code, reason = "the demonstration and the bench start it")]

@@ -25,6 +25,8 @@ pub(crate) mod sqlserver;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest, Sha256};
+
 /// What the ordinary user of every server is called, where the server has users.
 pub(crate) const USER: &str = "probe";
 
@@ -78,11 +80,25 @@ pub(crate) fn missing(backend: &str) -> Option<String> {
     Some(format!("{absent} is not installed (Debian: apt-get install {package})"))
 }
 
-/// The folder of a server that `make servers` has fetched or built.
+/// The folder of a server that `make servers` has fetched or built, by the same rule as `tests/farm/build.sh`.
 pub(crate) fn farm(part: &str) -> Option<PathBuf> {
-    let told = std::env::var_os("PROBITY_SERVERS").map(PathBuf::from);
-    let folder = told.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/servers")).join(part);
-    folder.join(".built").is_file().then_some(folder)
+    let folder = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let cache = || folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")));
+    let farm = folder("PROBITY_SERVERS").or_else(|| Some(cache()?.join("probity/servers")))?;
+    let built = farm.join(format!("{part}-{}", key(part)?)).canonicalize().ok()?;
+    built.join(".built").is_file().then_some(built)
+}
+
+/// The beginning of the checksum of the files that a part is built from.
+fn key(part: &str) -> Option<String> {
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/farm").join(part);
+    let mut files: Vec<_> = std::fs::read_dir(sources).ok()?.flatten().map(|entry| entry.path()).collect();
+    files.sort();
+    let mut sum = Sha256::new();
+    for file in files {
+        sum.update(std::fs::read(file).ok()?);
+    }
+    Some(sum.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// The path of a program; panics, naming it, when it is not installed.
