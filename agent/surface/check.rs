@@ -23,6 +23,7 @@ use crate::{
     cli::{CheckArgs, ReportFormat},
     commands::{USAGE, complain, print},
     document::{Detail, Document},
+    judge::own_fault,
 };
 
 /// From one run of a dependency to the next, under `--wait`.
@@ -186,7 +187,7 @@ fn start(
             sleep(pause).await;
         }
         let limit = deadline.map_or(limit, |deadline| limit.min(deadline.saturating_duration_since(Instant::now())));
-        (index, prober.run(limit).await)
+        (index, own_fault(prober.run(limit).await, limit))
     });
 }
 

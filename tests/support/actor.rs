@@ -165,7 +165,7 @@ impl Backend for Actor {
 
     async fn open(&self, run: &mut Run) -> Result<Self::Session, Failure> {
         if let Some(path) = &self.stage.secret {
-            run.secret(&Secret::file(path))?;
+            run.secret(&Secret::file(path)).await?;
         }
         let stream = if self.stage.peers.is_empty() { None } else { Some(run.dial(&self.target).await?) };
         let opened = run.phase(Phase::Auth, self.stage.act("open", None)).await;
