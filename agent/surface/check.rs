@@ -4,6 +4,7 @@ use std::{
     collections::BTreeSet,
     io::{self, IsTerminal},
     process::ExitCode,
+    thread,
     time::Duration,
 };
 
@@ -24,6 +25,7 @@ use crate::{
     commands::{USAGE, complain, print},
     document::{Detail, Document},
     judge::own_fault,
+    lifecycle::start_workers,
 };
 
 /// From one run of a dependency to the next, under `--wait`.
@@ -34,6 +36,9 @@ const FAREWELL: Duration = Duration::from_millis(300);
 
 /// Who is faster than this needs no spinner.
 const PATIENCE: Duration = Duration::from_millis(200);
+
+/// Threads that run probes. Probes wait for their peers, not for processors.
+const MOST_WORKERS: usize = 4;
 
 /// Degraded, under `--strict`.
 const DEGRADED: u8 = 3;
@@ -52,14 +57,12 @@ pub fn run(plan: &Plan, args: &CheckArgs) -> ExitCode {
         }
     };
     // Two runtimes: a backend that blocks the threads of the one cannot stop the clock of the other.
-    let runtimes = Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .and_then(|probes| Ok((probes, Builder::new_current_thread().enable_all().build()?)));
+    let workers = thread::available_parallelism().map_or(2, usize::from).clamp(2, MOST_WORKERS);
+    let runtimes = start_workers(workers).and_then(|probes| Ok((probes, Builder::new_current_thread().enable_all().build()?)));
     let (probes, clock) = match runtimes {
         Ok(runtimes) => runtimes,
         Err(error) => {
-            complain(&format!("no threads can be started: {error}"));
+            complain(&format!("cannot start the threads for probes: {error}; raise the limits of this process (`ulimit -u`)"));
             return ExitCode::FAILURE;
         }
     };

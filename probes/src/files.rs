@@ -163,18 +163,26 @@ fn regular(meta: &fs::Metadata) -> Result<(), Trouble> {
     Err(Trouble::NotRegular(word))
 }
 
-/// Does work that may block, for a thread that must not: on a thread of its own, which is left behind at the deadline.
+/// Does work that may block on a thread of its own, which is left behind when time is up. Without a thread to be had, it
+/// is done here.
 ///
 /// # Errors
-/// [`Trouble::Late`], also when there is no thread to be had.
+/// [`Trouble::Late`].
 pub fn within<T: Send + 'static>(patience: Duration, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Trouble> {
     let (tell, told) = mpsc::channel();
-    let work = move || {
-        // The receiver is gone when the deadline has passed.
-        let _ = tell.send(work());
-    };
-    thread::Builder::new().name("files".into()).spawn(work)?;
-    told.recv_timeout(patience).map_err(|_| Trouble::Late)
+    let work = Arc::new(Mutex::new(Some(work)));
+    let take = |work: &Mutex<Option<_>>| work.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let there = Arc::clone(&work);
+    let started = thread::Builder::new().name("files".into()).spawn(move || {
+        if let Some(work) = take(&there) {
+            // The receiver is gone when time is up.
+            let _ = tell.send(work());
+        }
+    });
+    match started {
+        Ok(_) => told.recv_timeout(patience).map_err(|_| Trouble::Late),
+        Err(_) => take(&work).map(|work| work()).ok_or(Trouble::Late),
+    }
 }
 
 /// Work under way, by what it is done on: whoever wants the same meanwhile waits for it too.
