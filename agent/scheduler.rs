@@ -321,6 +321,25 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_run_that_waited_for_this_machine_has_no_outcome() {
+        let slow = Outcome { duration: Duration::from_secs(3), waited: Duration::from_secs(1), ..failed(FailureKind::Timeout) };
+        let (starved, well) = (|| Act::End(slow.clone()), || Act::End(healthy()));
+        let script = Script::of([well(), starved(), starved(), well()]);
+        let bench = start(agent(), &[Arc::clone(&script)]);
+        let mut seen = Vec::new();
+        for _ in 0..450 {
+            sleep_until(Instant::now() + Duration::from_millis(100)).await;
+            let status = bench.reader.borrow().standings[0].status.as_str();
+            if seen.last() != Some(&status) {
+                seen.push(status);
+            }
+        }
+        // Stale when the first of them was due, its timeout and an interval ago.
+        assert_eq!(seen, ["pending", "healthy", "stale", "healthy"]);
+        assert_eq!((bench.vitals.starved(), tally(&bench, 0).runs), (2, [3, 0, 0]));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_panic_is_an_outcome() {
         let bench = start(agent(), &[Script::of([Act::Panic])]);
         sleep_until(Instant::now() + Duration::from_secs(5)).await;

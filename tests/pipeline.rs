@@ -1,9 +1,12 @@
 //! The whole agent on real servers: from the catalog to `/health`, metrics, `--check` and a clean end.
 
 mod check;
+mod files;
 mod hostile;
 mod life;
+mod signals;
 mod standing;
+mod starved;
 
 use crate::support::{agent::Agent, servers};
 

@@ -310,8 +310,8 @@ pub(crate) struct Watched {
     path: PathBuf,
     /// When the latest look began, and what it saw.
     latest: watch::Sender<(Instant, Look)>,
-    /// Whether a thread looks at it right now, or hangs over it.
-    busy: AtomicBool,
+    /// Held by the thread that looks at it, which may hang over it.
+    busy: Mutex<()>,
 }
 
 impl Watched {
@@ -333,11 +333,8 @@ impl Watched {
     }
 
     fn look(&self) {
-        if !self.busy.swap(true, Relaxed) {
-            let began = Instant::now();
-            self.note(began, Look::at(&self.path));
-            self.busy.store(false, Relaxed);
-        }
+        let began = Instant::now();
+        self.note(began, Look::at(&self.path));
     }
 }
 
@@ -361,7 +358,7 @@ fn watch(path: &Path) -> Arc<Watched> {
         return file;
     }
     let latest = watch::Sender::new((Instant::now(), Look::Unknown));
-    let file = Arc::new(Watched { path: path.to_owned(), latest, busy: AtomicBool::new(false) });
+    let file = Arc::new(Watched { path: path.to_owned(), latest, busy: Mutex::default() });
     files.insert(path.to_owned(), Arc::downgrade(&file));
     if !watches.watcher {
         // Without a thread the next file tries again; until then a change is noticed by the next fresh session.
@@ -402,7 +399,10 @@ fn look_at(files: Vec<Arc<Watched>>) {
             if given_up.load(Relaxed) {
                 return;
             }
-            file.look();
+            // One that another thread hangs over is left to that.
+            if let Ok(_busy) = file.busy.try_lock() {
+                file.look();
+            }
         }
     };
     if within(LOOK_PATIENCE, work).is_err() {
@@ -413,6 +413,8 @@ fn look_at(files: Vec<Arc<Watched>>) {
 /// Looks at every file now: for tests that change one and do not wait.
 #[cfg(feature = "testing")]
 pub(crate) fn look_now() {
-    let files = live(&mut watches());
-    look_at(files);
+    for file in live(&mut watches()) {
+        let _busy = file.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        file.look();
+    }
 }

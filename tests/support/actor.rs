@@ -88,6 +88,11 @@ impl Stage {
         std::mem::take(&mut *lock(&self.calls)).join(" ")
     }
 
+    /// Whether it was asked something since [`Stage::calls`] was last called.
+    pub(crate) fn is_asked(&self) -> bool {
+        lock(&self.calls).contains(&"ask")
+    }
+
     fn told(&self, call: &str) -> Act {
         lock(&self.acts).get_mut(call).and_then(VecDeque::pop_front).unwrap_or(Act::Well)
     }

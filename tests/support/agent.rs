@@ -60,6 +60,12 @@ impl Builder {
         self
     }
 
+    /// It is started through a program that replaces itself by it.
+    pub(crate) fn through(mut self, program: &str, args: &[&str]) -> Self {
+        self.launch = self.launch.through(program, args);
+        self
+    }
+
     /// Starts it and waits until its HTTP port answers, whatever the answer is.
     #[track_caller]
     pub(crate) fn start(self) -> Agent {
@@ -134,6 +140,11 @@ impl Agent {
     /// `GET path`, where no answer is an answer.
     pub(crate) fn try_get(&self, path: &str) -> io::Result<Response> {
         http::get(self.addr, path, ANSWER)
+    }
+
+    /// `GET path`, where no answer is an answer, and is not waited for.
+    pub(crate) fn try_get_within(&self, path: &str, patience: Duration) -> io::Result<Response> {
+        http::get(self.addr, path, patience)
     }
 
     /// The JSON at `path`, whatever the status.
