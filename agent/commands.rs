@@ -14,6 +14,7 @@ use crate::{
         plan::{Criticality, Plan},
     },
     cli::{Cli, Command, Common},
+    lifecycle::Starting,
     logging,
     surface::{check, health},
 };
@@ -21,8 +22,9 @@ use crate::{
 /// A mistake in the usage or the catalog.
 pub const USAGE: u8 = 2;
 
-/// Does what the command line asks for. `agent` runs a plan until it is told to stop.
-pub fn run(agent: impl FnOnce(Plan) -> ExitCode) -> ExitCode {
+/// Does what the command line asks for.
+#[must_use]
+pub fn run() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -43,13 +45,27 @@ pub fn run(agent: impl FnOnce(Plan) -> ExitCode) -> ExitCode {
         Some(Command::Schema) => print_schema(),
         Some(Command::Validate) => with_plan(&cli.common, "validate", |plan| validate(&plan, &cli.common.catalog)),
         None if cli.check.check => with_plan(&cli.common, "check", |plan| check::run(&plan, &cli.check)),
-        None => with_plan(&cli.common, "agent", |plan| {
-            for warning in &plan.warnings {
-                tracing::warn!("{warning}");
-            }
-            agent(plan)
-        }),
+        None => agent(&cli.common),
     }
+}
+
+/// Runs the agent until it is told to stop.
+fn agent(common: &Common) -> ExitCode {
+    let mut starting = match Starting::new() {
+        Ok(starting) => starting,
+        Err(code) => return code,
+    };
+    let path = common.catalog.clone();
+    let loaded = match starting.meanwhile(move || catalog::load(&path, "agent")) {
+        Ok(loaded) => loaded,
+        Err(code) => return code,
+    };
+    with_loaded(loaded, common, |plan| {
+        for warning in &plan.warnings {
+            tracing::warn!("{warning}");
+        }
+        starting.run(plan)
+    })
 }
 
 fn usage(sentence: &str) -> ExitCode {
@@ -75,7 +91,11 @@ pub(crate) fn complain(sentence: &str) {
 }
 
 fn with_plan(common: &Common, process: &'static str, then: impl FnOnce(Plan) -> ExitCode) -> ExitCode {
-    match catalog::load(&common.catalog, process) {
+    with_loaded(catalog::load(&common.catalog, process), common, then)
+}
+
+fn with_loaded(loaded: Result<Plan, Mistakes>, common: &Common, then: impl FnOnce(Plan) -> ExitCode) -> ExitCode {
+    match loaded {
         Ok(mut plan) => {
             if let Some(listen) = common.listen {
                 plan.agent.listen = listen;
@@ -91,11 +111,8 @@ fn with_plan(common: &Common, process: &'static str, then: impl FnOnce(Plan) -> 
 
 fn report(mistakes: &Mistakes, catalog: &Path) {
     let coloured = io::stderr().is_terminal();
-    let count = match mistakes.count() {
-        1 => "1 mistake".to_owned(),
-        several => format!("{several} mistakes"),
-    };
-    let _ = writeln!(anstream::stderr(), "{}\n\n{}: {count}", mistakes.render(coloured), catalog.display());
+    let summary = mistakes.summary();
+    let _ = writeln!(anstream::stderr(), "{}\n\n{}: {summary}", mistakes.render(coloured), catalog.display());
 }
 
 fn validate(plan: &Plan, catalog: &Path) -> ExitCode {

@@ -11,6 +11,7 @@ pub mod lifecycle;
 pub mod logging;
 pub mod reference;
 pub mod scheduler;
+mod signals;
 pub mod snapshot;
 pub mod surface;
 pub mod vitals;

@@ -2,22 +2,20 @@
 //!
 //! Three threads keep out of each other's way. The main one schedules and judges; `probes` (two workers)
 //! does what backends ask for; `surface` answers HTTP. A backend that blocks its thread stops neither
-//! judging nor answering. Signals are handled explicitly, so that nothing depends on the dispositions
-//! that PID 1 does not have.
+//! judging nor answering. Signals are handled from the start ([`crate::signals`]).
 
 use std::{
     fmt,
     io::{self, ErrorKind},
     net::{SocketAddr, TcpListener},
     process::ExitCode,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     thread,
     time::Duration,
 };
 
 use tokio::{
-    runtime::{Builder, Handle},
-    signal::unix::{SignalKind, signal},
+    runtime::{Builder, Handle, Runtime},
     sync::{mpsc, oneshot, watch},
     time::timeout,
 };
@@ -26,7 +24,7 @@ use crate::{
     catalog::plan::{AgentPlan, DependencyPlan, Plan},
     host,
     keeper::Keeper,
-    scheduler,
+    scheduler, signals,
     surface::{
         About, connection_limit,
         http::{Surface, serve},
@@ -78,36 +76,109 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Runs the agent until a signal ends it.
-#[must_use]
-pub fn run(plan: Plan) -> ExitCode {
-    match run_until_signalled(plan) {
-        Ok(code) => code,
-        Err(fault) => {
+/// An agent that handles signals and has no catalog yet.
+pub struct Starting {
+    runtime: Runtime,
+    signals: mpsc::Receiver<u8>,
+}
+
+impl Starting {
+    /// The first thing to do: from now on no stray signal ends the process.
+    ///
+    /// # Errors
+    /// The exit code; the reason is logged.
+    pub fn new() -> Result<Self, ExitCode> {
+        Self::prepare().map_err(|fault| {
             tracing::error!("{fault}");
             ExitCode::FAILURE
+        })
+    }
+
+    fn prepare() -> Result<Self, Fault> {
+        let runtime = Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| Fault::System("cannot start the main loop", error))?;
+        let signals = runtime.block_on(async { signals::install() });
+        let signals = signals.map_err(|error| Fault::System("cannot listen for signals", error))?;
+        Ok(Self { runtime, signals })
+    }
+
+    /// Does something that may take long, such as reading the catalog, and can be stopped meanwhile.
+    ///
+    /// # Errors
+    /// The exit code of an agent that was stopped before it could start.
+    pub fn meanwhile<T: Send + 'static>(&mut self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, ExitCode> {
+        let signals = &mut self.signals;
+        let (tell, told) = oneshot::channel();
+        // Nobody listens any more after a signal.
+        let work = move || drop(tell.send(work()));
+        let work = Arc::new(Mutex::new(Some(work)));
+        let there = Arc::clone(&work);
+        let take = |work: &Mutex<Option<_>>| work.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if thread::Builder::new().spawn(move || take(&there).map(|work| work())).is_err()
+            && let Some(work) = take(&work)
+        {
+            work();
         }
+        self.runtime.block_on(async {
+            tokio::select! {
+                biased;
+                done = told => done.map_err(|_| ExitCode::FAILURE),
+                signal = signals.recv() => Err(ExitCode::from(128_u8.saturating_add(signal.unwrap_or_default()))),
+            }
+        })
+    }
+
+    /// Runs the agent until a signal ends it.
+    #[must_use]
+    pub fn run(self, plan: Plan) -> ExitCode {
+        match self.run_until_signalled(plan) {
+            Ok(code) => code,
+            Err(fault) => {
+                tracing::error!("{fault}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    fn run_until_signalled(self, plan: Plan) -> Result<ExitCode, Fault> {
+        let open_files = raise_limit();
+        let listener = TcpListener::bind(plan.agent.listen).map_err(|error| Fault::Listen(plan.agent.listen, error))?;
+        let probes = start_workers(WORKERS).map_err(|error| Fault::System("cannot start the threads for probes", error))?;
+        let ended = self.runtime.block_on(live(plan, listener, open_files, probes.handle(), self.signals));
+        // Whatever still runs there may block; nobody waits for it.
+        probes.shutdown_background();
+        self.runtime.shutdown_background();
+        ended.map(|end| match end {
+            End::Clean => ExitCode::SUCCESS,
+            End::Cut(signal) => ExitCode::from(128_u8.saturating_add(signal)),
+        })
     }
 }
 
-fn run_until_signalled(plan: Plan) -> Result<ExitCode, Fault> {
-    let open_files = raise_limit();
-    let listener = TcpListener::bind(plan.agent.listen).map_err(|error| Fault::Listen(plan.agent.listen, error))?;
-    let probes = Builder::new_multi_thread().worker_threads(2).thread_name("probes").enable_all().build();
-    let probes = probes.map_err(|error| Fault::System("cannot start the threads for probes", error))?;
-    let main = Builder::new_current_thread().enable_all().build();
-    let main = main.map_err(|error| Fault::System("cannot start the main loop", error))?;
-    let ended = main.block_on(async {
-        let signals = signals().map_err(|error| Fault::System("cannot listen for signals", error))?;
-        live(plan, listener, open_files, probes.handle(), signals).await
-    });
-    // Whatever still runs there may block; nobody waits for it.
-    probes.shutdown_background();
-    main.shutdown_background();
-    ended.map(|end| match end {
-        End::Clean => ExitCode::SUCCESS,
-        End::Cut(signal) => ExitCode::from(128_u8.saturating_add(signal)),
-    })
+/// Threads that run probes.
+const WORKERS: usize = 2;
+
+/// Besides them: two that answer HTTP, two that look at files, and one that reads them.
+const OTHER_THREADS: usize = 5;
+
+/// Starts the runtime that probes run on. Tokio panics or hangs where the system gives it no threads, so it is tried out
+/// before.
+pub(crate) fn start_workers(workers: usize) -> io::Result<Runtime> {
+    let mut held = Vec::new();
+    let (hold, wait) = std::sync::mpsc::channel::<()>();
+    let wait = Arc::new(Mutex::new(wait));
+    for _ in 0..workers + OTHER_THREADS {
+        let wait = Arc::clone(&wait);
+        held.push(thread::Builder::new().stack_size(64 * 1024).spawn(move || {
+            // Ends when the sender is gone.
+            let _ = wait.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        })?);
+    }
+    drop(hold);
+    for thread in held {
+        let _ = thread.join();
+    }
+    Builder::new_multi_thread().worker_threads(workers).thread_name("probes").enable_all().build()
 }
 
 /// The limit of open files, raised as far as the system lets us.
@@ -122,17 +193,6 @@ fn raise_limit() -> u64 {
             rlimit::Resource::NOFILE.get_soft().unwrap_or(1024)
         }
     }
-}
-
-/// SIGTERM and SIGINT as numbers, one after the other.
-fn signals() -> io::Result<mpsc::Receiver<u8>> {
-    let (sender, receiver) = mpsc::channel(4);
-    for (kind, number) in [(SignalKind::terminate(), 15), (SignalKind::interrupt(), 2)] {
-        let mut stream = signal(kind)?;
-        let sender = sender.clone();
-        tokio::spawn(async move { while stream.recv().await.is_some() && sender.send(number).await.is_ok() {} });
-    }
-    Ok(receiver)
 }
 
 /// How a life ended that was not a failure.

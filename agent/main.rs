@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    probity::commands::run(probity::lifecycle::run)
+    probity::commands::run()
 }

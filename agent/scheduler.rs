@@ -23,7 +23,7 @@ use tokio::{
 use crate::{
     catalog::plan::{AgentPlan, DependencyPlan, Timing},
     host,
-    judge::{Next, quick_pause},
+    judge::{Next, is_starved, quick_pause},
     keeper::Report,
     vitals::{HEARTBEAT, Vitals},
 };
@@ -66,6 +66,7 @@ pub async fn run(
             random: fastrand::Rng::with_seed(seed(&agent.id, host::name(), &plan.name)),
             epoch,
             skipped: 0,
+            owed: None,
         };
         tasks.spawn(seat.keep(stop.clone()));
     }
@@ -117,6 +118,8 @@ struct Seat {
     random: fastrand::Rng,
     epoch: Instant,
     skipped: u64,
+    /// When the first of the latest runs was due that have no outcome: until one has, this is the run that is overdue.
+    owed: Option<Instant>,
 }
 
 impl Seat {
@@ -126,14 +129,18 @@ impl Seat {
         // A lost session may start a run from then on.
         let mut lenient = Instant::now();
         loop {
-            self.vitals.set_due(self.index, due);
+            self.expect(due);
             let Some(base) = self.wait(due, &mut lenient, &mut stop).await else { break };
-            let Some(next) = self.run(&mut stop).await else { break };
+            let Some(next) = self.run(base, &mut stop).await else { break };
             due = self.schedule(base, next);
         }
         if timeout(LAST_WORDS, self.prober.close()).await.is_err() {
             tracing::debug!(backend = self.prober.probe().kind(), "a session could not be closed in time");
         }
+    }
+
+    fn expect(&self, due: Instant) {
+        self.vitals.set_due(self.index, self.owed.unwrap_or(due));
     }
 
     /// Until the next run begins: what it counts from, or `None` when the agent stops.
@@ -148,7 +155,7 @@ impl Seat {
             () = self.prober.lost() => {}
         }
         let start = due.min(Instant::now().max(*lenient));
-        self.vitals.set_due(self.index, start);
+        self.expect(start);
         // A sleep of no time takes a millisecond.
         if start > Instant::now() {
             tokio::select! {
@@ -162,7 +169,7 @@ impl Seat {
     }
 
     /// One run and its report; `None` when the agent stops.
-    async fn run(&mut self, stop: &mut watch::Receiver<bool>) -> Option<Next> {
+    async fn run(&mut self, due: Instant, stop: &mut watch::Receiver<bool>) -> Option<Next> {
         let _permit = match &self.cap {
             Some(cap) => tokio::select! {
                 biased;
@@ -182,6 +189,15 @@ impl Seat {
                 }
             }
         };
+        if is_starved(&outcome, self.timing.timeout) {
+            self.owed.get_or_insert(due);
+            if let Some(runs) = self.vitals.note_starved() {
+                let (waited, of) = (outcome.waited.as_millis(), outcome.duration.as_millis());
+                tracing::warn!(runs, "runs without an outcome: this machine kept the latest one waiting for {waited} of {of} ms");
+            }
+            return Some(Next::regular(&self.timing));
+        }
+        self.owed = None;
         let (next, answer) = oneshot::channel();
         let skipped = std::mem::take(&mut self.skipped);
         self.reports.send(Report { index: self.index, outcome: Arc::new(outcome), skipped, next }).await.ok()?;
@@ -302,6 +318,25 @@ mod tests {
         assert_eq!(view.standings[0].status.as_str(), "unhealthy");
         assert_eq!(view.standings[1].status.as_str(), "healthy");
         assert_eq!(view.standings[0].tally.abandoned, 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_run_that_waited_for_this_machine_has_no_outcome() {
+        let slow = Outcome { duration: Duration::from_secs(3), waited: Duration::from_secs(1), ..failed(FailureKind::Timeout) };
+        let (starved, well) = (|| Act::End(slow.clone()), || Act::End(healthy()));
+        let script = Script::of([well(), starved(), starved(), well()]);
+        let bench = start(agent(), &[Arc::clone(&script)]);
+        let mut seen = Vec::new();
+        for _ in 0..450 {
+            sleep_until(Instant::now() + Duration::from_millis(100)).await;
+            let status = bench.reader.borrow().standings[0].status.as_str();
+            if seen.last() != Some(&status) {
+                seen.push(status);
+            }
+        }
+        // Stale when the first of them was due, its timeout and an interval ago.
+        assert_eq!(seen, ["pending", "healthy", "stale", "healthy"]);
+        assert_eq!((bench.vitals.starved(), tally(&bench, 0).runs), (2, [3, 0, 0]));
     }
 
     #[tokio::test(start_paused = true)]

@@ -84,6 +84,7 @@ pub(crate) fn healthy() -> Outcome {
         abandoned: false,
         phases,
         duration: Duration::from_micros(900),
+        waited: Duration::ZERO,
         at: noon(),
     }
 }

@@ -19,6 +19,9 @@ pub const HEARTBEAT_LIMIT: Duration = Duration::from_secs(30);
 /// From one heartbeat to the next.
 pub const HEARTBEAT: Duration = Duration::from_secs(1);
 
+/// Runs without an outcome are logged this often at most.
+const STARVED_EVERY: Duration = Duration::from_mins(1);
+
 /// The state of the agent's own parts.
 #[derive(Debug)]
 pub struct Vitals {
@@ -32,6 +35,10 @@ pub struct Vitals {
     stopping: AtomicBool,
     /// When the next run of each dependency is due, in milliseconds since the start.
     due: Box<[AtomicU64]>,
+    /// Runs that have no outcome, because this machine kept them waiting.
+    starved: AtomicU64,
+    /// When that was last logged, in milliseconds since the start.
+    starved_told: AtomicU64,
     /// Runs that go on.
     pub in_flight: AtomicUsize,
     /// Outcomes that the keeper took in one go, the last time.
@@ -60,6 +67,8 @@ impl Vitals {
             lag_before: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
             due: (0..dependencies).map(|_| AtomicU64::new(0)).collect(),
+            starved: AtomicU64::new(0),
+            starved_told: AtomicU64::new(0),
             in_flight: AtomicUsize::new(0),
             batch: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
@@ -110,6 +119,20 @@ impl Vitals {
     #[must_use]
     pub fn is_stalled(&self) -> bool {
         self.heartbeat_age() >= HEARTBEAT_LIMIT
+    }
+
+    /// A run has no outcome, because this machine kept it waiting. Returns how many there were, if it is time to log that.
+    pub fn note_starved(&self) -> Option<u64> {
+        let count = self.starved.fetch_add(1, Relaxed) + 1;
+        let (now, told) = (millis(self.started.elapsed()), self.starved_told.load(Relaxed));
+        let is_due = count == 1 || now.saturating_sub(told) >= millis(STARVED_EVERY);
+        (is_due && self.starved_told.compare_exchange(told, now, Relaxed, Relaxed).is_ok()).then_some(count)
+    }
+
+    /// How many runs have no outcome, because this machine kept them waiting.
+    #[must_use]
+    pub fn starved(&self) -> u64 {
+        self.starved.load(Relaxed)
     }
 
     /// The agent begins to stop.

@@ -7,6 +7,7 @@ mod conformance;
 mod generated;
 mod live;
 mod pipeline;
+mod sources;
 #[allow(dead_code, unused_imports, unused_macros, reason = "a build with fewer backends uses less of it")]
 mod support;
 mod tidy;

@@ -3,9 +3,12 @@
 mod beside;
 mod check;
 mod crowd;
+mod files;
 mod hostile;
 mod life;
+mod signals;
 mod standing;
+mod starved;
 
 use crate::support::{agent::Agent, servers};
 

@@ -22,6 +22,7 @@ use super::{
     mistake::Mistake,
     plan::{AgentPlan, Criticality, DependencyPlan, Readiness, Timing, Words},
     rules,
+    secrets::Use,
     source::Place,
     walk::{Twin, Walk},
 };
@@ -256,10 +257,10 @@ impl Draft<'_> {
     }
 
     fn check_tls_files(&self, walk: &mut Walk<'_>) {
-        for (key, secret) in [("ca", false), ("cert", false), ("key", true)] {
+        for (key, what) in [("ca", Use::Public), ("cert", Use::Public), ("key", Use::Key)] {
             let path = format!("tls.{key}");
             if let (Some(file), Some(at)) = (self.twin.value["tls"][key].as_str(), find(&self.section.table, &path)) {
-                walk.file(file, at, &path, secret);
+                walk.file(file, at, &path, what);
             }
         }
     }

@@ -1,9 +1,18 @@
 //! `${VAR}` and `${VAR:-default}` in strings; `$${` is a literal `${`.
+//!
+//! A default may hold references, too, and braces in pairs. It is used when the variable is not set or empty.
 
 use std::ops::Range;
 
+/// A variable whose value is not UTF-8 text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NotText;
+
 /// Looks an environment variable up.
-pub(super) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+pub(super) type Environment<'a> = &'a dyn Fn(&str) -> Result<Option<String>, NotText>;
+
+/// References inside each other's defaults.
+const DEEPEST: usize = 8;
 
 /// A string after expansion, and which parts of it came from the environment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,49 +39,121 @@ pub(super) struct Unexpandable {
 
 /// Expands one string.
 pub(super) fn expand(raw: &str, environment: Environment<'_>) -> Result<Expanded, Unexpandable> {
-    let mut expanded = Expanded::default();
-    let mut rest = raw;
-    while let Some(at) = rest.find("${") {
-        if rest[..at].ends_with('$') {
-            expanded.text.push_str(&rest[..at - 1]);
-            expanded.text.push_str("${");
-            rest = &rest[at + 2..];
-            continue;
+    let mut expansion = Expansion { raw, at: 0, depth: 0, is_unused: false, environment, expanded: Expanded::default() };
+    expansion.text()?;
+    Ok(expansion.expanded)
+}
+
+struct Expansion<'a> {
+    raw: &'a str,
+    at: usize,
+    /// How many defaults are open.
+    depth: usize,
+    /// In a default that is not used: its variables need not be set.
+    is_unused: bool,
+    environment: Environment<'a>,
+    expanded: Expanded,
+}
+
+impl Expansion<'_> {
+    fn rest(&self) -> &str {
+        &self.raw[self.at..]
+    }
+
+    /// Text up to the end, or to the brace that ends a default.
+    fn text(&mut self) -> Result<(), Unexpandable> {
+        // Braces that are part of a default.
+        let mut open = 0;
+        while let Some(letter) = self.rest().chars().next() {
+            if self.rest().starts_with("$${") {
+                self.expanded.text.push_str("${");
+                self.at += 3;
+                open += 1;
+                continue;
+            }
+            if self.rest().starts_with("${") {
+                self.reference()?;
+                continue;
+            }
+            self.at += letter.len_utf8();
+            match letter {
+                '}' if self.depth > 0 && open == 0 => return Ok(()),
+                '}' if self.depth > 0 => open -= 1,
+                '{' => open += 1,
+                _ => {}
+            }
+            self.expanded.text.push(letter);
         }
-        expanded.text.push_str(&rest[..at]);
-        let Some(length) = rest[at..].find('}') else {
-            return Err(Unexpandable {
-                reference: "${".into(),
-                title: "`${` without a closing `}`".into(),
-                help: "write `$${` for a literal `${`".into(),
-            });
-        };
-        let reference = &rest[at..=at + length];
-        let inner = &reference[2..reference.len() - 1];
-        let (name, default) = inner.split_once(":-").map_or((inner, None), |(name, default)| (name, Some(default)));
-        if !is_name(name) {
+        if self.depth > 0 { Err(unclosed()) } else { Ok(()) }
+    }
+
+    fn reference(&mut self) -> Result<(), Unexpandable> {
+        let start = self.at;
+        let inner = &self.raw[start + 2..];
+        let Some(length) = inner.find(['}', ':']) else { return Err(unclosed()) };
+        let (name, end) = (&inner[..length], &inner[length..]);
+        let has_default = end.starts_with(":-");
+        if !is_name(name) || !(has_default || end.starts_with('}')) {
             return Err(Unexpandable {
                 reference: "${".into(),
                 title: "this is not the name of an environment variable".into(),
                 help: "write `${NAME}` or `${NAME:-default}`, or `$${` for a literal `${`".into(),
             });
         }
-        match (environment(name), default) {
-            (Some(value), None) => expanded.push(&value),
-            (Some(value), Some(_)) if !value.is_empty() => expanded.push(&value),
-            (_, Some(default)) => expanded.text.push_str(default),
-            (None, None) => {
+        self.at = start + 2 + length + if has_default { 2 } else { 1 };
+        let value = if self.is_unused { Ok(None) } else { (self.environment)(name) };
+        let value = value.map_err(|NotText| Unexpandable {
+            reference: format!("${{{name}"),
+            title: format!("the environment variable {name} is not UTF-8 text"),
+            help: "set it to text in UTF-8".into(),
+        })?;
+        match value {
+            Some(value) if !has_default => self.expanded.push(&value),
+            Some(value) if !value.is_empty() => {
+                self.default(true)?;
+                self.expanded.push(&value);
+            }
+            _ if has_default => self.default(self.is_unused)?,
+            _ if self.is_unused => {}
+            _ => {
                 return Err(Unexpandable {
-                    reference: reference.into(),
+                    reference: self.raw[start..self.at].into(),
                     title: format!("the environment variable {name} is not set"),
                     help: format!("set it, or give a default: `${{{name}:-…}}`"),
                 });
             }
         }
-        rest = &rest[at + length + 1..];
+        Ok(())
     }
-    expanded.text.push_str(rest);
-    Ok(expanded)
+
+    fn default(&mut self, is_unused: bool) -> Result<(), Unexpandable> {
+        if self.depth == DEEPEST {
+            return Err(Unexpandable {
+                reference: "${".into(),
+                title: format!("more than {DEEPEST} references inside each other"),
+                help: "use fewer variables".into(),
+            });
+        }
+        let before = (self.is_unused, self.expanded.text.len(), self.expanded.from_environment.len());
+        self.is_unused = is_unused;
+        self.depth += 1;
+        self.text()?;
+        self.depth -= 1;
+        self.is_unused = before.0;
+        if is_unused {
+            self.expanded.text.truncate(before.1);
+            self.expanded.from_environment.truncate(before.2);
+        }
+        Ok(())
+    }
+}
+
+fn unclosed() -> Unexpandable {
+    Unexpandable {
+        reference: "${".into(),
+        title: "`${` without a closing `}`".into(),
+        help: "write `$${` for a literal `${`".into(),
+    }
 }
 
 impl Expanded {
@@ -92,12 +173,13 @@ fn is_name(name: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn environment(name: &str) -> Option<String> {
-        match name {
+    fn environment(name: &str) -> Result<Option<String>, NotText> {
+        Ok(match name {
             "HOST" => Some("db".into()),
             "EMPTY" => Some(String::new()),
+            "LATIN1" => return Err(NotText),
             _ => None,
-        }
+        })
     }
 
     #[test]
@@ -109,6 +191,16 @@ mod tests {
             ("${EMPTY:-a}${EMPTY}", "a"),
             ("$${HOST} $5 $", "${HOST} $5 $"),
             ("${NONE:-}", ""),
+            ("$$${HOST}", "$${HOST}"),
+            ("}{", "}{"),
+            // in a default: references, their escape, braces in pairs
+            ("${NONE:-${HOST}}", "db"),
+            ("${HOST:-${NONE}}!", "db!"),
+            ("${NONE:-a${EMPTY:-${HOST}:1}b}c", "adb:1bc"),
+            ("${NONE:-$${HOST}}", "${HOST}"),
+            ("${NONE:-{\"a\":{}}}!", "{\"a\":{}}!"),
+            ("${HOST:-{\"a\":{}}}!", "db!"),
+            ("${NONE:-:-}", ":-"),
         ] {
             assert_eq!(expand(raw, &environment).map(|expanded| expanded.text), Ok(text.to_owned()), "{raw}");
         }
@@ -121,15 +213,32 @@ mod tests {
             ("${HOST", "`${` without a closing `}`"),
             ("${}", "this is not the name of an environment variable"),
             ("${1A}", "this is not the name of an environment variable"),
+            ("${HOST:?must be set}", "this is not the name of an environment variable"),
+            ("${NONE:-${OTHER}}", "the environment variable OTHER is not set"),
+            ("${NONE:-${HOST}", "`${` without a closing `}`"),
+            ("${HOST:-{}", "`${` without a closing `}`"),
+            ("${HOST:-${1A}}", "this is not the name of an environment variable"),
+            ("${LATIN1}", "the environment variable LATIN1 is not UTF-8 text"),
+            ("${LATIN1:-latin}", "the environment variable LATIN1 is not UTF-8 text"),
         ] {
             assert_eq!(expand(raw, &environment).map_err(|error| error.title), Err(title.to_owned()), "{raw}");
         }
     }
 
     #[test]
+    fn references_inside_each_other_have_a_limit() {
+        let nested = |depth: usize| format!("{}x{}", "${A:-".repeat(depth), "}".repeat(depth));
+        assert_eq!(expand(&nested(8), &environment).map(|expanded| expanded.text), Ok("x".to_owned()));
+        let title = expand(&nested(100_000), &environment).map_err(|error| error.title);
+        assert_eq!(title, Err("more than 8 references inside each other".to_owned()));
+    }
+
+    #[test]
     fn what_was_typed_is_known() {
         let expanded = expand("ab${HOST}cd${NONE:-ef}", &environment).unwrap_or_default();
         assert_eq!(expanded.text, "abdbcdef");
+        let nested = expand("${NONE:-${HOST}e}", &environment).unwrap_or_default();
+        assert!(!nested.is_typed(0..2) && nested.is_typed(2..3));
         assert!(expanded.is_typed(0..2) && expanded.is_typed(6..8) && !expanded.is_typed(0..3) && !expanded.is_typed(2..4));
     }
 }

@@ -1,6 +1,9 @@
 //! The catalog as written: the tables of all its files, each with its place.
 
-use std::ops::Range;
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::Range,
+};
 
 use probity_probes::address::nearest;
 use toml::de::{DeTable, DeValue};
@@ -30,8 +33,11 @@ pub(super) struct Document<'a> {
     pub(super) mistakes: Vec<Mistake>,
     /// Where the parser stumbled.
     pub(super) broken: Vec<Place>,
-    /// Where a file is no TOML, up to the next table: what is read there is a guess.
-    doubtful: Vec<Place>,
+    /// Where a file is no TOML, up to the next table: what is read there is a guess. The end of each stretch, by its
+    /// file and start; those that begin in one table end together.
+    doubtful: BTreeMap<(usize, usize), usize>,
+    /// The places of dependencies in the list, by their names.
+    named: HashMap<String, usize>,
 }
 
 const TABLES: [&str; 3] = ["agent", "defaults", "dependencies"];
@@ -42,8 +48,9 @@ impl<'a> Document<'a> {
         let mut document = Self::default();
         for (index, file) in files.iter().enumerate() {
             let (table, errors) = DeTable::parse_recoverable(&file.text);
+            let mut syntax = Syntax::of(index, &file.text);
             for error in errors {
-                document.note_syntax(index, &file.text, &error);
+                document.note_syntax(&mut syntax, &error);
             }
             document.sort_tables(index, table.into_inner());
         }
@@ -59,11 +66,13 @@ impl<'a> Document<'a> {
     /// Whether a mistake stands where the file cannot be read for certain.
     pub(super) fn is_doubtful(&self, mistake: &Mistake) -> bool {
         mistake.place.as_ref().is_some_and(|place| {
-            self.doubtful.iter().any(|stretch| stretch.file == place.file && (stretch.start..stretch.end).contains(&place.start))
+            let before = self.doubtful.range((place.file, 0)..=(place.file, place.start)).next_back();
+            before.is_some_and(|(_, end)| place.start < *end)
         })
     }
 
-    fn note_syntax(&mut self, file: usize, text: &str, error: &toml::de::Error) {
+    fn note_syntax(&mut self, syntax: &mut Syntax<'_>, error: &toml::de::Error) {
+        let Syntax { file, text, .. } = *syntax;
         let span = error.span().unwrap_or(0..0);
         let line = text[..text.floor_char_boundary(span.start)].rfind('\n').map_or(0, |at| at + 1);
         let repeated = error.message() == "duplicate key";
@@ -71,18 +80,16 @@ impl<'a> Document<'a> {
         // One slip makes the parser stumble several times: only the first stumble of a line is told.
         let cascade = error.message().starts_with("missing comma between")
             && self.mistakes.last().is_some_and(|last| last.title.ends_with(error.message()));
-        let told = cascade
-            || self.mistakes.iter().any(|known| {
-                known.place.as_ref().is_some_and(|known| known.file == file && (line..=span.start).contains(&known.start))
-            });
+        let told = cascade || syntax.told.get(&line).is_some_and(|first| *first <= span.start);
         if !repeated {
             self.broken.push(place.clone());
-            let next = text[line..].match_indices("\n[").map(|(at, _)| line + at + 1).find(|at| *at > span.start);
-            self.doubtful.push(Place::new(file, line..next.unwrap_or(text.len() + 1)));
+            self.doubtful.insert((file, line), syntax.table_after(span.start));
         }
         if told {
             return;
         }
+        let first = syntax.told.entry(line).or_insert(span.start);
+        *first = span.start.min(*first);
         let mistake = if repeated {
             Mistake::at(place, format!("`{}` is there twice", text.get(span).unwrap_or_default())).label("given before")
         } else {
@@ -123,12 +130,35 @@ impl<'a> Document<'a> {
                 self.mistakes.push(Mistake::at(place, title).label(format!("write `[dependencies.{name}]`")));
                 continue;
             };
-            if let Some(first) = self.dependencies.iter().find(|known| known.name == name) {
-                self.mistakes.push(twice(&name, place, first));
+            if let Some(first) = self.named.get(&name) {
+                self.mistakes.push(twice(&name, place, &self.dependencies[*first]));
                 continue;
             }
+            self.named.insert(name.clone(), self.dependencies.len());
             self.dependencies.push(Section { name, file, header, table });
         }
+    }
+}
+
+/// What is known of one file while its mistakes are sorted.
+struct Syntax<'a> {
+    file: usize,
+    text: &'a str,
+    /// Where lines begin that look like the head of a table.
+    tables: Vec<usize>,
+    /// Where the first mistake of a line stands, by the start of the line.
+    told: HashMap<usize, usize>,
+}
+
+impl<'a> Syntax<'a> {
+    fn of(file: usize, text: &'a str) -> Self {
+        Self { file, text, tables: text.match_indices("\n[").map(|(at, _)| at + 1).collect(), told: HashMap::new() }
+    }
+
+    /// Where the next table begins, or beyond the end.
+    fn table_after(&self, at: usize) -> usize {
+        let next = self.tables.partition_point(|table| *table <= at);
+        self.tables.get(next).copied().unwrap_or(self.text.len() + 1)
     }
 }
 

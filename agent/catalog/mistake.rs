@@ -61,6 +61,9 @@ impl Mistake {
     }
 }
 
+/// More mistakes than these are only counted in text.
+const SHOWN: usize = 50;
+
 /// A file as it may be shown: passwords are masked.
 #[derive(Clone, Debug)]
 pub(super) struct Shown {
@@ -89,21 +92,32 @@ impl Mistakes {
         self.list.len()
     }
 
-    /// For people: coloured or plain.
+    /// For people: coloured or plain, the first [`SHOWN`] of them.
     #[must_use]
     pub fn render(&self, coloured: bool) -> String {
         let renderer = if coloured { Renderer::styled() } else { Renderer::plain() }.term_width(100);
-        let texts: Vec<_> = self.list.iter().map(|mistake| renderer.render(&[self.group(mistake)])).collect();
+        let texts: Vec<_> = self.list.iter().take(SHOWN).map(|mistake| renderer.render(&[self.group(mistake)])).collect();
         texts.join("\n\n")
+    }
+
+    /// How many there are, in words.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        match self.count() {
+            1 => "1 mistake".to_owned(),
+            some if some <= SHOWN => format!("{some} mistakes"),
+            many => format!("{many} mistakes, the first {SHOWN} are shown"),
+        }
     }
 
     fn group<'a>(&'a self, mistake: &'a Mistake) -> Group<'a> {
         let mut group = Group::with_title(Level::ERROR.primary_title(&*mistake.title));
         if let Some((place, file)) = mistake.place.as_ref().and_then(|place| Some((place, self.files.get(place.file)?))) {
             let other = mistake.other.as_deref().filter(|(other, _)| other.file == place.file);
-            let mut snippet = snippet(file, place, AnnotationKind::Primary, &mistake.label);
+            let window = Window::of(&file.text, [Some(place), other.map(|(other, _)| other)].into_iter().flatten());
+            let mut snippet = window.snippet(file, place, AnnotationKind::Primary, &mistake.label);
             if let Some((other, words)) = other {
-                snippet = snippet.annotation(AnnotationKind::Context.span(first_line(&file.text, other)).label(words.as_str()));
+                snippet = snippet.annotation(AnnotationKind::Context.span(window.span(file, other)).label(words.as_str()));
             }
             group = group.element(snippet);
         }
@@ -111,7 +125,8 @@ impl Mistakes {
             && mistake.place.as_ref().is_none_or(|place| place.file != other.file)
             && let Some(file) = self.files.get(other.file)
         {
-            group = group.element(snippet(file, other, AnnotationKind::Context, words));
+            let window = Window::of(&file.text, [other]);
+            group = group.element(window.snippet(file, other, AnnotationKind::Context, words));
         }
         if let Some(help) = &mistake.help {
             group = group.element(Level::HELP.message(&**help));
@@ -120,15 +135,39 @@ impl Mistakes {
     }
 }
 
-fn snippet<'a>(
-    file: &'a Shown,
-    place: &Place,
-    kind: AnnotationKind,
-    label: &'a str,
-) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
-    let annotation = kind.span(first_line(&file.text, place));
-    let annotation = if label.is_empty() { annotation } else { annotation.label(label) };
-    Snippet::source(&*file.text).path(file.path.display().to_string()).annotation(annotation)
+/// The lines of a file that a mistake is about: the renderer goes through everything that it is given.
+struct Window<'a> {
+    text: &'a str,
+    start: usize,
+}
+
+impl<'a> Window<'a> {
+    fn of<'p>(text: &'a str, places: impl IntoIterator<Item = &'p Place>) -> Self {
+        let spans: Vec<_> = places.into_iter().map(|place| first_line(text, place)).collect();
+        let first = spans.iter().map(|span| span.start).min().unwrap_or_default();
+        let last = spans.iter().map(|span| span.end).max().unwrap_or_default();
+        let start = text[..first].rfind('\n').map_or(0, |at| at + 1);
+        let end = text[last..].find('\n').map_or(text.len(), |length| last + length);
+        Self { text: &text[start..end], start }
+    }
+
+    fn span(&self, file: &Shown, place: &Place) -> std::ops::Range<usize> {
+        let span = first_line(&file.text, place);
+        span.start - self.start..span.end - self.start
+    }
+
+    fn snippet(
+        &self,
+        file: &'a Shown,
+        place: &Place,
+        kind: AnnotationKind,
+        label: &'a str,
+    ) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
+        let annotation = kind.span(self.span(file, place));
+        let annotation = if label.is_empty() { annotation } else { annotation.label(label) };
+        let line = 1 + file.text[..self.start].matches('\n').count();
+        Snippet::source(self.text).line_start(line).path(file.path.display().to_string()).annotation(annotation)
+    }
 }
 
 /// A caret never spans lines, and never stands beyond the end of one.

@@ -17,7 +17,12 @@ mod source;
 mod unsupported;
 mod walk;
 
-use std::{collections::BTreeMap, net::SocketAddr, path::Path};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use probity_probes::{Entry, address::nearest, find, registry};
 use serde_json::Value;
@@ -26,13 +31,13 @@ use toml::de::DeValue;
 pub use self::{build::LONGEST_NAME, mistake::Mistakes};
 use self::{
     build::{Defaults, Draft, bad_name},
-    expand::Environment,
+    expand::{Environment, NotText},
     file::{Document, Section},
     keys::AgentKeys,
     known::KnownKeys,
     mistake::{Mistake, Shown},
     plan::{AgentPlan, DependencyPlan, Plan},
-    source::{File, Place},
+    source::{File, Place, Source},
     unsupported::Where,
     walk::Walk,
 };
@@ -50,10 +55,10 @@ pub fn default_agent() -> AgentPlan {
 /// catalog does not say so, or cannot be read.
 #[must_use]
 pub fn listen(source: &Path) -> Option<SocketAddr> {
-    let files = source::read(source).ok()?;
-    let agent = Document::parse(&files).agent?;
+    let read = source::read(source).ok()?;
+    let agent = Document::parse(&read.files).agent?;
     let DeValue::String(written) = build::get(&agent.table, "listen")?.get_ref() else { return None };
-    expand::expand(written, &|name| std::env::var(name).ok()).ok()?.text.parse().ok()
+    expand::expand(written, &environment).ok()?.text.parse().ok()
 }
 
 /// Reads a catalog, a file or a folder, and builds everything in it for one of the processes that may share it: what
@@ -62,7 +67,15 @@ pub fn listen(source: &Path) -> Option<SocketAddr> {
 /// # Errors
 /// Everything that is wrong with it.
 pub fn load(source: &Path, process: &'static str) -> Result<Plan, Mistakes> {
-    read(source, process, &|name| std::env::var(name).ok())
+    read(source, process, &environment)
+}
+
+/// A variable of the process; it is no text where it is not UTF-8.
+fn environment(name: &str) -> Result<Option<String>, NotText> {
+    match std::env::var_os(name) {
+        None => Ok(None),
+        Some(value) => value.into_string().map(Some).map_err(|_| NotText),
+    }
 }
 
 /// Like [`load`], with an environment of the caller's.
@@ -70,17 +83,24 @@ pub fn load(source: &Path, process: &'static str) -> Result<Plan, Mistakes> {
 /// # Errors
 /// Everything that is wrong with it.
 pub fn load_with(source: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result<Plan, Mistakes> {
-    read(source, "test", environment)
+    read(source, "test", &|name| Ok(environment(name)))
 }
 
 fn read(source: &Path, process: &'static str, environment: Environment<'_>) -> Result<Plan, Mistakes> {
-    let files = source::read(source).map_err(|mistakes| Mistakes::new(Vec::new(), mistakes))?;
-    Loader::new(&files, process, environment).load()
+    let Source { files, warnings } = source::read(source).map_err(|mistakes| Mistakes::new(Vec::new(), mistakes))?;
+    let mut loader = Loader::new(&files, process, environment);
+    loader.warnings = warnings;
+    loader.load()
 }
+
+/// All files that a catalog names are looked at within this time.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What is known while a catalog is read.
 struct Loader<'a> {
     files: &'a [File],
+    /// When it is no longer waited for files.
+    deadline: Instant,
     process: &'static str,
     environment: Environment<'a>,
     schemas: BTreeMap<&'static str, Value>,
@@ -95,6 +115,7 @@ impl<'a> Loader<'a> {
         let schemas = registry().iter().filter_map(|row| Some((row.kind, schema::entry(&row.entry?)))).collect();
         Self {
             files,
+            deadline: Instant::now() + PATIENCE,
             process,
             environment,
             schemas,
@@ -189,7 +210,7 @@ impl<'a> Loader<'a> {
 
     fn walk(&self, section: &Section<'_>, words: Where) -> Walk<'a> {
         let source = self.files.get(section.file).map_or("", |file| file.text.as_str());
-        Walk::new(section.file, source, self.environment, words)
+        Walk::new(section.file, source, self.environment, words, self.deadline)
     }
 
     fn absorb(&mut self, walk: Walk<'_>, name: &str) {

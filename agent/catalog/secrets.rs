@@ -1,8 +1,18 @@
 //! Secrets in the catalog: by reference, checked when it is loaded, never shown.
 
-use std::{fs, io, ops::Range, path::Path};
+use std::{
+    fs,
+    ops::Range,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
 
-use probity_probes::address::nearest;
+use probity_probes::{
+    address::nearest,
+    files::{self, Trouble},
+    secret::text_of,
+};
 use serde_json::{Value, json};
 use toml::{
     Spanned,
@@ -10,6 +20,7 @@ use toml::{
 };
 
 use super::{
+    expand::NotText,
     known::names_a_secret,
     rules,
     walk::{Twin, Walk},
@@ -35,6 +46,11 @@ impl Walk<'_> {
                 let expanded = self.expand(raw, span.clone())?;
                 if expanded.is_typed(0..expanded.text.len()) && !self.allow_literal_secrets {
                     self.typed_secret(span, path, &format!("`{path}` is typed into the catalog"));
+                    return None;
+                }
+                if expanded.text.is_empty() || expanded.text.contains('\0') {
+                    let how = if expanded.text.is_empty() { "is empty" } else { "contains a NUL byte" };
+                    self.mistake(span, format!("`{path}` {how}"));
                     return None;
                 }
                 self.secrets.push(expanded.text.clone());
@@ -91,61 +107,77 @@ impl Walk<'_> {
 
     fn reference(&mut self, kind: &str, name: &str, at: Range<usize>, path: &str) -> Option<Twin> {
         if kind == "env" {
-            if (self.environment)(name).is_none() {
-                self.mistake(at, format!("the environment variable {name} is not set"));
-                return None;
-            }
-            return Some(json!({ "env": name }).into());
+            let how = match (self.environment)(name) {
+                Ok(Some(value)) if value.is_empty() => "empty",
+                Ok(Some(_)) => return Some(json!({ "env": name }).into()),
+                Ok(None) => "not set",
+                Err(NotText) => "not UTF-8 text",
+            };
+            self.mistake(at, format!("the environment variable {name} is {how}"));
+            return None;
         }
-        self.file(name, at, path, true).then(|| json!({ "file": name }).into())
+        self.file(name, at, path, Use::Secret).then(|| json!({ "file": name }).into())
     }
 
     /// Whether a file that the catalog names can be used; says so if not.
-    pub(super) fn file(&mut self, name: &str, at: Range<usize>, path: &str, secret: bool) -> bool {
-        let file = Path::new(name);
-        let trouble = match fs::metadata(file) {
-            Ok(meta) if meta.is_dir() => Some("it is a folder".to_owned()),
-            Ok(meta) => match fs::File::open(file) {
-                Ok(_) if secret && is_world_readable(&meta) => {
-                    let title = format!("the secret file {name} can be read by every user of this machine");
-                    if self.strict_secret_files {
-                        self.mistake(at, title).help = Some(format!("chmod o-r {name}"));
-                        return false;
-                    }
-                    self.warnings.push(format!("`{path}`: {title}"));
-                    None
-                }
-                Ok(_) => None,
-                Err(error) => Some(words(&error)),
-            },
-            Err(error) => Some(words(&error)),
-        };
-        let what = if secret { "secret file" } else { "file" };
-        match trouble {
-            Some(why) => {
-                self.mistake(at, format!("the {what} {name} cannot be read: {why}"));
-                false
+    pub(super) fn file(&mut self, name: &str, at: Range<usize>, path: &str, what: Use) -> bool {
+        let file = PathBuf::from(name);
+        let patience = self.deadline.saturating_duration_since(Instant::now()).max(LEAST_PATIENCE);
+        let look = {
+            let file = file.clone();
+            move || {
+                let bytes = files::read(&file, files::LIMIT)?;
+                Ok::<_, Trouble>((is_world_readable(&file), bytes))
             }
-            None => true,
+        };
+        let (readable_by_all, bytes) = match files::within(patience, look).and_then(|look| look) {
+            Ok(found) => found,
+            Err(trouble) => {
+                self.mistake(at, trouble.sentence(what.word(), &file));
+                return false;
+            }
+        };
+        if what == Use::Secret
+            && let Err(failure) = text_of(&file, &bytes)
+        {
+            self.mistake(at, failure.message);
+            return false;
+        }
+        if what != Use::Public && readable_by_all {
+            let title = format!("the secret file {name} can be read by every user of this machine");
+            if self.strict_secret_files {
+                self.mistake(at, title).help = Some(format!("chmod o-r {name}"));
+                return false;
+            }
+            self.warnings.push(format!("`{path}`: {title}"));
+        }
+        true
+    }
+}
+
+/// What a file holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Use {
+    /// A secret and nothing else.
+    Secret,
+    /// A private key.
+    Key,
+    /// Nothing that nobody may know.
+    Public,
+}
+
+impl Use {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Secret | Self::Key => "secret file",
+            Self::Public => "file",
         }
     }
 }
 
-#[cfg(unix)]
-fn is_world_readable(meta: &fs::Metadata) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    meta.permissions().mode() & 0o004 != 0
-}
+/// A file has this long, also when others have used up the time of all.
+const LEAST_PATIENCE: Duration = Duration::from_millis(100);
 
-#[cfg(not(unix))]
-fn is_world_readable(_: &fs::Metadata) -> bool {
-    false
-}
-
-fn words(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::NotFound => "it does not exist".into(),
-        io::ErrorKind::PermissionDenied => "permission denied".into(),
-        _ => error.to_string(),
-    }
+fn is_world_readable(file: &Path) -> bool {
+    fs::metadata(file).is_ok_and(|meta| meta.permissions().mode() & 0o004 != 0)
 }

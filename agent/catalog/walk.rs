@@ -1,7 +1,7 @@
 //! Walks what was written beside what may be written: expands strings, and collects every mistake with
 //! its place. What comes out is the value to build from, and its twin that may be shown.
 
-use std::{mem, ops::Range};
+use std::{mem, ops::Range, time::Instant};
 
 use probity_probes::address::nearest;
 use serde_json::{Map, Value, json};
@@ -37,6 +37,8 @@ pub(super) struct Walk<'a> {
     pub(super) source: &'a str,
     pub(super) environment: Environment<'a>,
     pub(super) words: Where,
+    /// When it is no longer waited for files.
+    pub(super) deadline: Instant,
     pub(super) allow_literal_secrets: bool,
     pub(super) strict_secret_files: bool,
     /// A password stands beside the URL, so the user in the URL is a name and no token.
@@ -54,12 +56,13 @@ pub(super) struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    pub(super) fn new(file: usize, source: &'a str, environment: Environment<'a>, words: Where) -> Self {
+    pub(super) fn new(file: usize, source: &'a str, environment: Environment<'a>, words: Where, deadline: Instant) -> Self {
         Self {
             file,
             source,
             environment,
             words,
+            deadline,
             allow_literal_secrets: false,
             strict_secret_files: false,
             names_user: false,

@@ -6,6 +6,7 @@
 
 pub mod readiness;
 mod standing;
+mod starved;
 mod tally;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ use jiff::Timestamp;
 use probity_probes::{FailureKind, Finding, Outcome, Severity, Status};
 
 pub use standing::{Identity, PastFailure, Standing, ViewStatus, why};
+pub use starved::{is_starved, own_fault};
 pub use tally::{Histogram, Tally};
 
 use crate::catalog::plan::Timing;

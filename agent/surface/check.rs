@@ -5,6 +5,7 @@ use std::{
     io::{self, IsTerminal},
     process::ExitCode,
     sync::Arc,
+    thread,
     time::Duration,
 };
 
@@ -24,6 +25,8 @@ use crate::{
     cli::{CheckArgs, ReportFormat},
     commands::{NOTHING_REQUIRED, USAGE, complain, print, warn},
     document::{Chosen, Detail, Document},
+    judge::own_fault,
+    lifecycle::start_workers,
 };
 
 /// From the start of one round to the start of the next, under `--wait`.
@@ -37,6 +40,9 @@ const FAREWELL: Duration = Duration::from_millis(300);
 
 /// Checks that finish sooner show no spinner.
 const PATIENCE: Duration = Duration::from_millis(200);
+
+/// Threads that run probes. Probes wait for their peers, not for processors.
+const MOST_WORKERS: usize = 4;
 
 /// Degraded, under `--strict`.
 const DEGRADED: u8 = 3;
@@ -55,14 +61,12 @@ pub fn run(plan: &Plan, args: &CheckArgs) -> ExitCode {
         }
     };
     // Two runtimes: a backend that blocks the threads of the one cannot stop the clock of the other.
-    let runtimes = Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .and_then(|probes| Ok((probes, Builder::new_current_thread().enable_all().build()?)));
+    let workers = thread::available_parallelism().map_or(2, usize::from).clamp(2, MOST_WORKERS);
+    let runtimes = start_workers(workers).and_then(|probes| Ok((probes, Builder::new_current_thread().enable_all().build()?)));
     let (probes, clock) = match runtimes {
         Ok(runtimes) => runtimes,
         Err(error) => {
-            complain(&format!("no threads can be started: {error}"));
+            complain(&format!("cannot start the threads for probes: {error}; raise the limits of this process (`ulimit -u`)"));
             return ExitCode::FAILURE;
         }
     };
@@ -194,7 +198,7 @@ async fn round(
         let whole = chosen.plan.timing.timeout;
         let limit = deadline.map_or(whole, |deadline| whole.min(deadline.saturating_duration_since(Instant::now())));
         let prober = prober.clone();
-        runs.spawn(async move { (index, prober.run(limit).await, limit < whole) });
+        runs.spawn(async move { (index, own_fault(prober.run(limit).await, limit), limit < whole) });
     }
     let mut all_fine = true;
     loop {

@@ -122,6 +122,7 @@ pub(super) fn diagnostics(snapshot: &Snapshot, vitals: &Vitals, about: &About) -
                 "tasks": probes.num_alive_tasks(),
                 "queue_depth": probes.global_queue_depth(),
                 "runs_abandoned": snapshot.standings.iter().map(|standing| standing.tally.abandoned).sum::<u64>(),
+                "runs_without_outcome": vitals.starved(),
                 "runs_skipped": snapshot.standings.iter().map(|standing| standing.tally.skipped).sum::<u64>(),
             },
             {

@@ -169,7 +169,8 @@ pub trait Probe: Send + Sync {
     /// Does a run. [`crate::Prober`] is the way to call it: it holds the deadline and catches panics.
     fn attempt(self: Arc<Self>, run: Run) -> BoxFuture<'static, Outcome>;
 
-    /// Completes when the peer of the warm session has closed it; never, while there is none.
+    /// Completes when the peer of the warm session has closed it, or when a file that the last session was opened from
+    /// has changed, appeared or gone.
     fn lost(&self) -> BoxFuture<'static, ()>;
 
     /// Closes the warm session politely.

@@ -48,6 +48,7 @@ mod canary;
 pub mod candidates;
 pub mod duration;
 pub mod failure;
+pub mod files;
 pub mod finding;
 pub mod manual;
 pub mod prober;
@@ -60,6 +61,7 @@ mod session;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod tls;
+mod waiting;
 pub mod wire;
 
 pub use backend::{Backend, ConfigError, ConnectionPolicy, Options, Probe};

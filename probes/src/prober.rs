@@ -12,6 +12,7 @@ use crate::{
     backend::Probe,
     failure::{Failure, FailureKind},
     run::{Outcome, Status, overdue},
+    waiting::{Attended, Waiting, Workers},
 };
 
 /// A run that is cut from inside needs this long to say so.
@@ -21,6 +22,7 @@ const SLACK: Duration = Duration::from_millis(40);
 #[derive(Clone)]
 pub struct Prober {
     probe: Arc<dyn Probe>,
+    workers: Arc<Workers>,
     runtime: Handle,
 }
 
@@ -29,7 +31,7 @@ impl Prober {
     /// backend that blocks its thread then cannot block.
     #[must_use]
     pub fn new(probe: Arc<dyn Probe>, runtime: Handle) -> Self {
-        Self { probe, runtime }
+        Self { probe, workers: Workers::of(&runtime), runtime }
     }
 
     /// The probe itself.
@@ -44,13 +46,15 @@ impl Prober {
         let (deadline, progress) = (run.deadline(), run.progress());
         let started = tokio::time::Instant::now();
         let (tell, told) = oneshot::channel();
-        let attempt = Arc::clone(&self.probe).attempt(run);
+        let waiting = Waiting::new(&self.workers, timeout);
+        let attempt = Attended::new(Arc::clone(&self.probe).attempt(run), Arc::clone(&waiting));
         let mut task = AbortOnDrop(self.runtime.spawn(async move {
             // The receiver is gone only when the run was abandoned; then nobody wants its outcome.
             let _ = tell.send(attempt.await);
         }));
         let failure = match timeout_at(deadline + SLACK, told).await {
-            Ok(Ok(outcome)) => return outcome,
+            Ok(Ok(outcome)) if outcome.status == Status::Healthy => return outcome,
+            Ok(Ok(outcome)) => return Outcome { waited: waiting.so_far(), ..outcome },
             Ok(Err(_)) => Err(match (&mut task.0).await {
                 Err(error) if error.is_panic() => {
                     Failure::new(FailureKind::Unexpected, "the probe panicked").with_words(panic_words(error.into_panic()))
@@ -59,6 +63,7 @@ impl Prober {
             }),
             Err(_) => Ok(()),
         };
+        let waited = waiting.so_far();
         let seen = progress.lock().unwrap_or_else(PoisonError::into_inner);
         let phase = seen.reached;
         let idle = || Failure::new(FailureKind::Timeout, "the probe did not end at the deadline");
@@ -80,11 +85,13 @@ impl Prober {
             abandoned,
             phases: seen.phases,
             duration: started.elapsed(),
+            waited,
             at: jiff::Timestamp::now(),
         }
     }
 
-    /// Completes when the peer of the warm session has closed it.
+    /// Completes when the next run is due at once: the peer of the warm session has closed it, or a file that the last
+    /// session was opened from has changed, appeared or gone.
     #[must_use]
     pub fn lost(&self) -> BoxFuture<'static, ()> {
         self.probe.lost()

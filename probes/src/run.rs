@@ -5,9 +5,9 @@
 use std::{
     fmt,
     future::Future,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use schemars::JsonSchema;
@@ -17,10 +17,11 @@ use zeroize::Zeroizing;
 
 use crate::{
     failure::{Failure, FailureKind},
+    files::{self, Stamp, Trouble},
     finding::{Facts, Finding, Value},
     manual::Manual,
     redact::Redactor,
-    secret::Secret,
+    secret::{self, Secret},
     wire::{resolve::Resolver, sniff::Protocol, stream::Connection},
 };
 
@@ -201,6 +202,9 @@ pub struct Outcome {
     pub phases: Phases,
     /// The whole run, without its close.
     pub duration: Duration,
+    /// How long it waited for this machine instead of its peer: for a processor, or for a worker that another run
+    /// blocked. Not measured of a run that ended healthy.
+    pub waited: Duration,
     /// When it ended.
     pub at: jiff::Timestamp,
 }
@@ -250,21 +254,6 @@ impl Notes {
         } else if !facts.is_empty() {
             Arc::make_mut(&mut self.facts).extend(facts.iter().map(|(name, value)| (name.clone(), value.clone())));
         }
-    }
-}
-
-/// A file that a session was built from, and how it looked then.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Stamp(PathBuf, Option<(SystemTime, u64)>);
-
-impl Stamp {
-    fn of(path: &Path) -> Self {
-        let look = std::fs::metadata(path).ok().and_then(|meta| Some((meta.modified().ok()?, meta.len())));
-        Self(path.to_owned(), look)
-    }
-
-    pub(crate) fn changed(&self) -> bool {
-        Self::of(&self.0) != *self
     }
 }
 
@@ -497,14 +486,36 @@ impl Run {
     /// change of its file leads to a fresh session.
     ///
     /// # Errors
-    /// A `config` failure when it cannot be read.
-    pub fn secret(&mut self, secret: &Secret) -> Result<Zeroizing<String>, Failure> {
-        if let Some(path) = secret.path() {
-            self.watch_file(path);
-        }
-        let value = secret.read().map_err(|failure| self.stamp(Phase::Auth, failure))?;
+    /// A `config` failure when it cannot be read, or not before the deadline.
+    pub async fn secret(&mut self, secret: &Secret) -> Result<Zeroizing<String>, Failure> {
+        let value = match secret.path() {
+            Some(path) => match self.read_file(path).await {
+                Ok(bytes) => secret::text_of(path, &bytes),
+                Err(trouble) => Err(secret::unreadable(path, &trouble)),
+            },
+            None => secret.read(),
+        };
+        let value = value.map_err(|failure| self.stamp(Phase::Auth, failure))?;
         Arc::make_mut(&mut self.seen().redactor).learn(&value);
         Ok(value)
+    }
+
+    /// The same for one that may not be given.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn secret_if(&mut self, secret: Option<&Secret>) -> Result<Option<Zeroizing<String>>, Failure> {
+        match secret {
+            Some(secret) => self.secret(secret).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The bytes of a file, read beside the threads of runs. A change of the file leads to a fresh session.
+    pub(crate) async fn read_file(&mut self, path: &Path) -> Result<Arc<Zeroizing<Vec<u8>>>, Trouble> {
+        let (stamp, bytes) = files::read_by(self.deadline, path, files::LIMIT).await;
+        self.stamps.push(stamp);
+        bytes
     }
 
     /// Asks somebody else beside the session, for no longer than one question may take. The connections that this takes
@@ -525,10 +536,6 @@ impl Run {
     /// Says that the peer will close this session, so that it is not kept for the next run.
     pub fn last_use(&mut self) {
         self.single_use = true;
-    }
-
-    pub(crate) fn watch_file(&mut self, path: &Path) {
-        self.stamps.push(Stamp::of(path));
     }
 
     /// Notes a fact. Its name is declared in the backend's manual.

@@ -2,16 +2,22 @@
 //!
 //! There is no `Display` and no `Serialize`; `Debug` prints `[secret]`.
 
-use std::{fmt, path::PathBuf};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 use zeroize::Zeroizing;
 
-use crate::failure::{Failure, FailureKind};
+use crate::{
+    failure::{Failure, FailureKind},
+    files::{self, Trouble},
+};
 
-/// Longest secret that is read from a file, in bytes.
-const LIMIT: u64 = 64 * 1024;
+/// What a file with a secret is called in sentences.
+pub(crate) const SECRET_FILE: &str = "secret file";
 
 /// Where a secret comes from.
 #[derive(Clone)]
@@ -31,7 +37,7 @@ impl Secret {
         Self(Source::Value(Zeroizing::new(text.into())))
     }
 
-    /// A secret in a file; one trailing line break is not part of it. It is read anew for every fresh session.
+    /// A secret in a file; one trailing line break is not part of it. It is read again for every fresh session.
     #[must_use]
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Self(Source::File(path.into()))
@@ -45,45 +51,70 @@ impl Secret {
 
     /// The file it is read from, if it is in one.
     #[must_use]
-    pub fn path(&self) -> Option<&std::path::Path> {
+    pub fn path(&self) -> Option<&Path> {
         match &self.0 {
             Source::File(path) => Some(path),
             _ => None,
         }
     }
 
-    /// Its present value.
+    /// Its present value. A file is read on the calling thread, which may block: a run uses `Run::secret`.
     ///
     /// # Errors
     /// A `config` failure that names the file or the variable, never the value.
     pub fn read(&self) -> Result<Zeroizing<String>, Failure> {
         match &self.0 {
             Source::Value(value) => Ok(value.clone()),
-            Source::File(path) => read_limited(path).map_err(|error| {
-                Failure::new(FailureKind::Config, format!("the secret file {} cannot be read: {error}", path.display()))
-                    .with_remedy("Create the file, or make it readable for the user that Probity runs as.")
-            }),
-            Source::Env(name) => match std::env::var(name) {
-                Ok(value) => Ok(Zeroizing::new(value)),
-                Err(_) => Err(Failure::new(FailureKind::Config, format!("the environment variable {name} is not set"))
-                    .with_remedy("Set the variable in the environment of Probity.")),
+            Source::File(path) => match files::read(path, files::LIMIT) {
+                Ok(bytes) => text_of(path, &bytes),
+                Err(trouble) => Err(unreadable(path, &trouble)),
             },
+            Source::Env(name) => from_environment(name),
         }
     }
 }
 
-fn read_limited(path: &std::path::Path) -> Result<Zeroizing<String>, String> {
-    use std::io::Read;
-    let words = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::NotFound => "it does not exist".to_owned(),
-        std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
-        std::io::ErrorKind::InvalidData => "it is not UTF-8 text".to_owned(),
-        _ => error.to_string(),
+fn mistake(sentence: impl Into<String>, remedy: &str) -> Failure {
+    Failure::new(FailureKind::Config, sentence).with_remedy(remedy)
+}
+
+fn from_environment(name: &str) -> Result<Zeroizing<String>, Failure> {
+    let told = |how: &str, remedy: &str| Err(mistake(format!("the environment variable {name} {how}"), remedy));
+    match std::env::var_os(name).map(std::ffi::OsString::into_string) {
+        None => told("is not set", "Set the variable in the environment of Probity."),
+        Some(Err(_)) => told("is not UTF-8 text", "Set the variable to text in UTF-8."),
+        Some(Ok(value)) if value.is_empty() => told("is empty", "Set the variable to the secret."),
+        Some(Ok(value)) => Ok(Zeroizing::new(value)),
+    }
+}
+
+/// Why a secret file was not read.
+pub(crate) fn unreadable(path: &Path, trouble: &Trouble) -> Failure {
+    let remedy = match trouble {
+        Trouble::NotRegular(_) => "Name a regular file that holds the secret and nothing else.",
+        Trouble::TooLarge(_) => "Name the file that holds the secret and nothing else.",
+        Trouble::Late => "Check the file system that holds the file: a network mount may not respond.",
+        _ => "Create the file, or make it readable for the user that Probity runs as.",
     };
-    let mut text = Zeroizing::new(String::new());
-    std::fs::File::open(path).and_then(|file| file.take(LIMIT).read_to_string(&mut text)).map_err(words)?;
-    let line = text.strip_suffix('\n').unwrap_or(&text);
-    Ok(Zeroizing::new(line.strip_suffix('\r').unwrap_or(line).to_owned()))
+    mistake(trouble.sentence(SECRET_FILE, path), remedy)
+}
+
+/// The secret in the bytes of a file: text without its last line break, and not nothing.
+///
+/// # Errors
+/// A `config` failure that names the file and no byte of it.
+pub fn text_of(path: &Path, bytes: &[u8]) -> Result<Zeroizing<String>, Failure> {
+    let told = |how: &str, remedy: &str| Err(mistake(format!("the secret file {} {how}", path.display()), remedy));
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return told("is not UTF-8 text", "Write the secret as UTF-8 text, without a byte order mark or binary data.");
+    };
+    let line = text.strip_suffix('\n').unwrap_or(text);
+    let line = line.strip_suffix('\r').unwrap_or(line);
+    match line {
+        "" => told("is empty", "Write the secret to the file."),
+        line if line.contains('\0') => told("contains a NUL byte", "Write the secret as plain text, without binary data."),
+        line => Ok(Zeroizing::new(line.to_owned())),
+    }
 }
 
 impl fmt::Debug for Secret {
@@ -143,8 +174,26 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_file_is_a_clear_sentence() {
+    fn what_cannot_be_a_secret_is_a_clear_sentence() {
         let failure = Secret::file("/nowhere/at-all").read().expect_err("there is no such file");
         assert_eq!(failure.message, "the secret file /nowhere/at-all cannot be read: it does not exist");
+        let failure = Secret::file("/dev/zero").read().expect_err("it never ends");
+        assert_eq!(failure.message, "the secret file /dev/zero is not a regular file: it is a device");
+        let failure = Secret::file("/tmp").read().expect_err("it holds files");
+        assert_eq!(failure.message, "the secret file /tmp is not a regular file: it is a folder");
+        let failure = Secret::env("PROBITY_NO_SUCH_VARIABLE").read().expect_err("nobody sets it");
+        assert_eq!(failure.message, "the environment variable PROBITY_NO_SUCH_VARIABLE is not set");
+        for (bytes, how) in [
+            (&b""[..], Some("is empty")),
+            (b"\n", Some("is empty")),
+            (b"\r\n", Some("is empty")),
+            (b"a\0b\n", Some("contains a NUL byte")),
+            (b"a\xff\n", Some("is not UTF-8 text")),
+            (b" \n", None),
+            (b"two\nlines\n", None),
+        ] {
+            let failure = text_of(Path::new("/s"), bytes).err().map(|failure| (failure.kind, failure.message));
+            assert_eq!(failure, how.map(|how| (FailureKind::Config, format!("the secret file /s {how}"))));
+        }
     }
 }

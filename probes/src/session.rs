@@ -21,10 +21,11 @@ use crate::{
     backend::{Backend, ConnectionPolicy, Options, Probe},
     candidates::{ADDRESS_FAILING, Candidates},
     failure::{Failure, FailureKind, OF_PROXY},
+    files::Stamp,
     finding::{Facts, Finding, Severity, Value},
     manual::{COMMON_FACTS, Manual},
     redact::Redactor,
-    run::{Depth, Notes, Outcome, Phase, Run, SessionKind, Stamp, Status, overdue},
+    run::{Depth, Notes, Outcome, Phase, Run, SessionKind, Status, overdue},
     wire::stream::{Connection, Watch},
 };
 
@@ -42,8 +43,17 @@ pub(crate) struct Asker<B: Backend> {
     canary: Arc<str>,
     /// Held for a whole run, so that there is never a second one beside it.
     slot: tokio::sync::Mutex<Slot<B>>,
-    /// The sockets of the warm session while no run uses it, for whoever waits for its end.
-    idle: watch::Sender<Vec<Arc<Watch>>>,
+    /// What ends the wait for the next run.
+    idle: watch::Sender<Idle>,
+}
+
+/// What is watched while no run goes on.
+#[derive(Clone, Default)]
+struct Idle {
+    /// The sockets of the warm session.
+    sockets: Vec<Arc<Watch>>,
+    /// The files that the last opening read, or tried to.
+    files: Vec<Stamp>,
 }
 
 struct Slot<B: Backend> {
@@ -182,7 +192,9 @@ impl<B: Backend> Asker<B> {
     /// A run from its first to its last step. Whatever it leaves in the slot may be used again.
     async fn go(&self, run: &mut Run, slot: &mut Slot<B>) -> Result<Reached, Failure> {
         if self.options.depth == Depth::Connect && !B::COUNTS_INTERRUPTIONS {
-            self.dial(run).await?;
+            let dialled = self.dial(run).await;
+            slot.stamps = std::mem::take(&mut run.stamps);
+            dialled?;
             return Ok(Reached { depth: Depth::Connect, reconnected: false });
         }
         let mut reconnected = false;
@@ -466,6 +478,7 @@ impl<B: Backend> Asker<B> {
             abandoned: false,
             phases,
             duration,
+            waited: Duration::ZERO,
             at: jiff::Timestamp::now(),
         }
     }
@@ -484,9 +497,24 @@ impl<B: Backend> Asker<B> {
         }
     }
 
-    fn watch_idle(&self, session: Option<&Session<B>>) {
-        let watches = session.map(|s| s.connections.iter().map(|c| Arc::clone(&c.watch)).collect()).unwrap_or_default();
-        self.idle.send_replace(watches);
+    /// What has changed already is left to the next run: an opening that fails before it reads the file would
+    /// otherwise be repeated all the time.
+    fn watch_idle(&self, slot: &Slot<B>) {
+        let session = slot.warm.as_ref();
+        let sockets = session.map(|s| s.connections.iter().map(|c| Arc::clone(&c.watch)).collect()).unwrap_or_default();
+        let kept = session.map_or(&slot.stamps, |session| &session.stamps);
+        let files = kept.iter().filter(|stamp| !stamp.changed()).cloned().collect();
+        self.idle.send_replace(Idle { sockets, files });
+    }
+}
+
+/// Completes with the first of several, and never without one.
+async fn any<F: Future<Output = ()> + Send>(several: impl Iterator<Item = F>) {
+    let several: Vec<_> = several.map(Box::pin).collect();
+    if several.is_empty() {
+        pending::<()>().await;
+    } else {
+        drop(select_all(several).await);
     }
 }
 
@@ -531,7 +559,7 @@ impl<B: Backend> Probe for Asker<B> {
             let Ok(mut slot) = timeout_at(run.deadline(), self.slot.lock()).await else {
                 return self.outcome(&mut run, Err(overdue(Phase::Query)));
             };
-            self.watch_idle(None);
+            self.idle.send_replace(Idle::default());
             run.seen().redactor = Arc::clone(&slot.redactor);
             let result = self.go(&mut run, &mut slot).await;
             if let Err(failure) = &result {
@@ -547,7 +575,7 @@ impl<B: Backend> Probe for Asker<B> {
             {
                 slot.leaving.push(session.inner);
             }
-            self.watch_idle(slot.warm.as_ref());
+            self.watch_idle(&slot);
             self.see_off(&mut slot);
             outcome
         })
@@ -558,16 +586,10 @@ impl<B: Backend> Probe for Asker<B> {
         async move {
             loop {
                 // Let go of as soon as a run takes the session: a watch keeps its socket open.
-                let watches = idle.borrow_and_update().clone();
-                let closed = async {
-                    if watches.is_empty() {
-                        pending::<()>().await;
-                    } else {
-                        drop(select_all(watches.iter().map(|watch| watch.closed().boxed())).await);
-                    }
-                };
+                let Idle { sockets, files } = idle.borrow_and_update().clone();
                 tokio::select! {
-                    () = closed => return,
+                    () = any(sockets.iter().map(|socket| socket.closed())) => return,
+                    () = any(files.iter().map(Stamp::change)) => return,
                     changed = idle.changed() => if changed.is_err() { pending().await },
                 }
             }
@@ -578,7 +600,7 @@ impl<B: Backend> Probe for Asker<B> {
     fn close(self: Arc<Self>) -> BoxFuture<'static, ()> {
         Box::pin(async move {
             let Ok(mut slot) = timeout(CLOSE_BUDGET, self.slot.lock()).await else { return };
-            self.watch_idle(None);
+            self.idle.send_replace(Idle::default());
             if let Some(session) = slot.warm.take() {
                 slot.leaving.push(session.inner);
             }

@@ -21,6 +21,11 @@ use std::{
     thread,
 };
 
+/// Looks at every file of secrets and certificates now. The background thread would see a change half a second later.
+pub fn look_at_files() {
+    crate::files::look_now();
+}
+
 /// What a peer does with one connection, step by step; after the last one it stalls.
 #[derive(Clone, Debug, Default)]
 pub struct Script(Vec<Step>);

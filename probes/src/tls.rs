@@ -4,7 +4,6 @@
 //! outcome carries the fact `tls_verification = "off"`.
 
 use std::{
-    fs,
     path::{Path, PathBuf},
     sync::{
         Arc, OnceLock,
@@ -24,10 +23,16 @@ use rustls::{
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
+use tokio::time::Instant;
+use zeroize::Zeroizing;
 
-use crate::failure::{Failure, FailureKind};
+use crate::{
+    failure::{Failure, FailureKind},
+    files::{Shared, Trouble},
+    run::Run,
+};
 
-/// How TLS towards a dependency is done. All files are read anew when they change.
+/// How TLS towards a dependency is done. Files that change are read again.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TlsConfig {
@@ -44,11 +49,6 @@ pub struct TlsConfig {
 }
 
 impl TlsConfig {
-    /// The files that this configuration reads.
-    pub fn files(&self) -> impl Iterator<Item = &Path> {
-        [&self.ca, &self.cert, &self.key].into_iter().flatten().map(PathBuf::as_path)
-    }
-
     /// What is wrong with it before any file is read.
     ///
     /// # Errors
@@ -76,9 +76,27 @@ impl TlsConfig {
         })
     }
 
-    /// Reads the files and builds what rustls needs; `unmet` learns of a wish for a certificate that we do not have.
+    /// Reads the files, which takes its time where they lie on a slow file system.
+    pub(crate) async fn read(&self, run: &mut Run) -> Result<Material, Failure> {
+        let roots = match &self.ca {
+            _ if self.insecure => None,
+            Some(path) => Some(Arc::new(roots_of(path, &read_pem(path, "CA file", run).await?)?)),
+            None => Some(system_roots(run.deadline()).await?),
+        };
+        let pair = match (&self.cert, &self.key) {
+            (Some(cert), Some(key)) => {
+                let chain = chain_of(cert, &read_pem(cert, CLIENT_CERTIFICATE, run).await?)?;
+                Some((chain, key_of(key, &read_pem(key, "private key", run).await?)?))
+            }
+            _ => None,
+        };
+        Ok(Material { roots, pair })
+    }
+
+    /// Builds what rustls needs; `unmet` learns of a wish for a certificate that we do not have.
     pub(crate) fn client(
         &self,
+        material: Material,
         versions: &[&'static SupportedProtocolVersion],
         alpn: &[&[u8]],
         unmet: &Arc<UnmetWish>,
@@ -87,18 +105,14 @@ impl TlsConfig {
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(versions)
             .map_err(|error| Failure::from_tls(&error))?;
-        let trusting = if self.insecure {
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(AcceptAnything(provider)))
-        } else {
-            builder.with_root_certificates(match &self.ca {
-                Some(path) => Arc::new(read_roots(path)?),
-                None => system_roots()?,
-            })
+        let trusting = match material.roots {
+            Some(roots) => builder.with_root_certificates(roots),
+            None => builder.dangerous().with_custom_certificate_verifier(Arc::new(AcceptAnything(provider))),
         };
-        let mut config = match (&self.cert, &self.key) {
-            (Some(cert), Some(key)) => trusting
-                .with_client_auth_cert(read_chain(cert)?, read_key(key)?)
-                .map_err(|error| unusable(cert, "client certificate", &error.to_string()))?,
+        let mut config = match (material.pair, &self.cert) {
+            (Some((chain, key)), Some(cert)) => trusting
+                .with_client_auth_cert(chain, key)
+                .map_err(|error| unusable(cert, CLIENT_CERTIFICATE, &error.to_string()))?,
             _ => trusting.with_client_cert_resolver(Arc::clone(unmet) as _),
         };
         // Every fresh session proves the whole handshake; a resumed one would skip the certificates.
@@ -106,6 +120,14 @@ impl TlsConfig {
         config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
         Ok(Arc::new(config))
     }
+}
+
+/// What the files of a configuration hold.
+pub(crate) struct Material {
+    /// Whom to trust; nobody in particular where verification is off.
+    roots: Option<Arc<RootCertStore>>,
+    /// Our certificate and its key.
+    pair: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
 }
 
 /// The same in every build: a library that asks for it puts the hybrid key exchange first, with which a hello no longer
@@ -137,39 +159,39 @@ impl ResolvesClientCert for UnmetWish {
     }
 }
 
+const CLIENT_CERTIFICATE: &str = "client certificate";
+
 fn unusable(path: &Path, what: &str, why: &str) -> Failure {
     Failure::new(FailureKind::Config, format!("the {what} {} cannot be used: {why}", path.display()))
         .with_remedy("Point the catalog at a readable PEM file.")
 }
 
-fn read_pem(path: &Path, what: &str) -> Result<Vec<u8>, Failure> {
-    fs::read(path).map_err(|error| {
-        let why = match error.kind() {
-            std::io::ErrorKind::NotFound => "it does not exist".to_owned(),
-            std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
-            _ => error.to_string(),
+async fn read_pem(path: &Path, what: &str, run: &mut Run) -> Result<Arc<Zeroizing<Vec<u8>>>, Failure> {
+    run.read_file(path).await.map_err(|trouble| {
+        let remedy = match trouble {
+            Trouble::NotRegular(_) => "Name a regular file in PEM format.",
+            Trouble::TooLarge(_) => "Keep only the certificates that this server needs in the file.",
+            Trouble::Late => "Check the file system that holds the file: a network mount may not respond.",
+            _ => "Point the catalog at a readable PEM file.",
         };
-        unusable(path, what, &why)
+        Failure::new(FailureKind::Config, trouble.sentence(what, path)).with_remedy(remedy)
     })
 }
 
-fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
-    let pem = read_pem(path, "client certificate")?;
-    let chain: Vec<_> = CertificateDer::pem_slice_iter(&pem)
+fn chain_of(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Failure> {
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(pem)
         .collect::<Result<_, _>>()
-        .map_err(|error| unusable(path, "client certificate", &error.to_string()))?;
-    if chain.is_empty() { Err(unusable(path, "client certificate", "it holds no certificate")) } else { Ok(chain) }
+        .map_err(|error| unusable(path, CLIENT_CERTIFICATE, &error.to_string()))?;
+    if chain.is_empty() { Err(unusable(path, CLIENT_CERTIFICATE, "it holds no certificate")) } else { Ok(chain) }
 }
 
-fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, Failure> {
-    let pem = zeroize::Zeroizing::new(read_pem(path, "private key")?);
-    PrivateKeyDer::from_pem_slice(&pem).map_err(|_| unusable(path, "private key", "it holds no PEM private key"))
+fn key_of(path: &Path, pem: &[u8]) -> Result<PrivateKeyDer<'static>, Failure> {
+    PrivateKeyDer::from_pem_slice(pem).map_err(|_| unusable(path, "private key", "it holds no PEM private key"))
 }
 
-fn read_roots(path: &Path) -> Result<RootCertStore, Failure> {
-    let pem = read_pem(path, "CA file")?;
+fn roots_of(path: &Path, pem: &[u8]) -> Result<RootCertStore, Failure> {
     let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
+    for certificate in CertificateDer::pem_slice_iter(pem) {
         certificate
             .map_err(|error| error.to_string())
             .and_then(|der| roots.add(der).map_err(|error| error.to_string()))
@@ -180,18 +202,26 @@ fn read_roots(path: &Path) -> Result<RootCertStore, Failure> {
 
 /// The system's roots, read once and shared by every dependency. A machine that has none is asked
 /// again each time, so that installing the bundle is enough.
-fn system_roots() -> Result<Arc<RootCertStore>, Failure> {
+async fn system_roots(deadline: Instant) -> Result<Arc<RootCertStore>, Failure> {
     static ROOTS: OnceLock<Arc<RootCertStore>> = OnceLock::new();
+    static READS: Shared<Arc<RootCertStore>> = Shared::new();
     if let Some(roots) = ROOTS.get() {
         return Ok(Arc::clone(roots));
     }
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let load = || {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        Arc::new(roots)
+    };
+    let roots = READS.get(Path::new("system roots"), deadline, load).await.map_err(|_| {
+        Failure::new(FailureKind::Config, "reading the certificate authorities of this machine did not end in time")
+            .with_remedy("Check the file system that holds the bundle, or name the CA in `tls.ca`.")
+    })?;
     if roots.is_empty() {
         return Err(Failure::new(FailureKind::Config, "this machine has no bundle of certificate authorities")
             .with_remedy("Install one (Debian: ca-certificates), set SSL_CERT_FILE, or name the CA in `tls.ca`."));
     }
-    Ok(Arc::clone(ROOTS.get_or_init(|| Arc::new(roots))))
+    Ok(Arc::clone(ROOTS.get_or_init(|| roots)))
 }
 
 /// What `insecure = true` means.

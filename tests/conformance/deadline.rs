@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use probity_probes::{FailureKind, Options, Phase, SessionKind, Status};
+use probity_probes::{FailureKind, Options, Phase, Prober, SessionKind, Status};
 
 use super::words;
 use crate::support::actor::{Act, Stage};
@@ -35,6 +35,37 @@ fn a_backend_that_blocks_its_thread_is_left_behind() {
         });
         assert_eq!(outcome.status, Status::Healthy, "{call}");
     }
+}
+
+/// Both workers are blocked by others: what was not asked is not to blame.
+#[test]
+fn a_run_whose_workers_are_blocked_knows_that_it_waited() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let prober = |stage: Stage| {
+        let (stage, probe) = stage.probe(Options::default());
+        (stage, Prober::new(probe, runtime.handle().clone()))
+    };
+    let block = Duration::from_secs(2);
+    let blocking = [prober(Stage::new()), prober(Stage::new())];
+    let (_, waiting) = prober(Stage::new());
+    let outcomes = std::thread::scope(|scope| {
+        let run = |prober: &Prober| {
+            let own = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            own.block_on(prober.run(SHORT))
+        };
+        blocking.iter().for_each(|(stage, _)| stage.next("ask", Act::Block(block)));
+        let blocked: Vec<_> = blocking.iter().map(|(_, prober)| scope.spawn(move || run(prober))).collect();
+        eventually(Duration::from_secs(5), "both are asked", || blocking.iter().all(|(stage, _)| stage.is_asked()).then_some(()));
+        let waited = run(&waiting);
+        let blocked: Vec<_> = blocked.into_iter().map(|run| run.join().expect("a run ends")).collect();
+        (waited, blocked)
+    });
+    let (waited, blocked) = outcomes;
+    assert!(waited.abandoned && waited.waited >= SHORT, "{waited:#?}");
+    for own in blocked {
+        assert!(own.abandoned && own.waited < SHORT / 4 + late(), "{own:#?}");
+    }
+    runtime.shutdown_background();
 }
 
 #[test]

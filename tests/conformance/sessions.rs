@@ -37,6 +37,7 @@ impl Play {
 
     /// A run, and what the backend was asked in it.
     fn run(&self) -> (Outcome, String) {
+        probity_probes::testing::look_at_files();
         let outcome = self.runtime.block_on(async {
             let outcome = self.prober.run(Duration::from_secs(3)).await;
             // Sessions are closed beside the run.

@@ -88,6 +88,11 @@ impl Stage {
         std::mem::take(&mut *lock(&self.calls)).join(" ")
     }
 
+    /// Whether it was asked something since [`Stage::calls`] was last called.
+    pub(crate) fn is_asked(&self) -> bool {
+        lock(&self.calls).contains(&"ask")
+    }
+
     fn told(&self, call: &str) -> Act {
         lock(&self.acts).get_mut(call).and_then(VecDeque::pop_front).unwrap_or(Act::Well)
     }
@@ -165,7 +170,7 @@ impl Backend for Actor {
 
     async fn open(&self, run: &mut Run) -> Result<Self::Session, Failure> {
         if let Some(path) = &self.stage.secret {
-            run.secret(&Secret::file(path))?;
+            run.secret(&Secret::file(path)).await?;
         }
         let stream = if self.stage.peers.is_empty() { None } else { Some(run.dial(&self.target).await?) };
         let opened = run.phase(Phase::Auth, self.stage.act("open", None)).await;

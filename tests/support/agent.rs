@@ -61,9 +61,13 @@ impl Builder {
     }
 
     /// It runs in the control group with this `cgroup.procs`.
-    pub(crate) fn in_group(mut self, entrance: &str) -> Self {
-        let enter = format!("echo $$ >'{entrance}' && exec \"$@\"");
-        self.launch = self.launch.through("sh", &["-c", &enter, "sh"]);
+    pub(crate) fn in_group(self, entrance: &str) -> Self {
+        self.through("sh", &["-c", &format!("echo $$ >'{entrance}' && exec \"$@\""), "sh"])
+    }
+
+    /// It is started through a program that replaces itself by it.
+    pub(crate) fn through(mut self, program: &str, args: &[&str]) -> Self {
+        self.launch = self.launch.through(program, args);
         self
     }
 
@@ -141,6 +145,11 @@ impl Agent {
     /// `GET path`, where no answer is an answer.
     pub(crate) fn try_get(&self, path: &str) -> io::Result<Response> {
         http::get(self.addr, path, ANSWER)
+    }
+
+    /// `GET path`, where no answer is an answer, and is not waited for.
+    pub(crate) fn try_get_within(&self, path: &str, patience: Duration) -> io::Result<Response> {
+        http::get(self.addr, path, patience)
     }
 
     /// The JSON at `path`, whatever the status.

@@ -42,8 +42,9 @@ impl Asked {
         self.run_within(Duration::from_secs(3))
     }
 
-    /// One run with a timeout.
+    /// One run with a timeout. A file that was changed before it is seen.
     pub(crate) fn run_within(&self, timeout: Duration) -> Outcome {
+        probity_probes::testing::look_at_files();
         self.block_on(self.prober.run(timeout))
     }
 

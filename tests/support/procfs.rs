@@ -69,6 +69,12 @@ fn stat_field<T: std::str::FromStr>(pid: u32, number: usize) -> Option<T> {
     fields.split_whitespace().nth(number - 3)?.parse().ok()
 }
 
+/// The text on a line of `/proc/PID/status`.
+pub(crate) fn status_text(pid: u32, label: &str) -> Option<String> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix(label)).map(|text| text.trim().to_owned())
+}
+
 /// The number on a line of `/proc/PID/status`; 0 when there is none (any more).
 pub(crate) fn status_field(pid: u32, label: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();

@@ -25,6 +25,11 @@ pub(super) fn families(snapshot: &Snapshot, vitals: &Vitals) -> Vec<Family> {
         gauge("probity_scheduler_lag_seconds", "How late the scheduler was at worst in the last two seconds.")
             .of(vitals.lag().as_secs_f64()),
         gauge("probity_runs_in_flight", "Runs that go on.").of(count(vitals.in_flight.load(Relaxed))),
+        counter(
+            "probity_runs_without_outcome_total",
+            "Runs that say nothing of their dependency: this machine kept them waiting for more than a quarter of their time.",
+        )
+        .of(number(vitals.starved())),
         gauge("probity_catalog_generation", "Counts the catalogs since the start.").of(number(snapshot.generation)),
         gauge("probity_catalog_last_reload_success", "Whether the catalog that was last read is the one in force.").of(1.0),
         gauge(

@@ -215,7 +215,7 @@ url = "cassandra://localhost:9042"
     }
 
     async fn open(&self, run: &mut Run) -> Result<CassandraSession, Failure> {
-        let password = self.credentials.password.as_ref().map(|secret| run.secret(secret)).transpose()?;
+        let password = run.secret_if(self.credentials.password.as_ref()).await?;
         let login = self.credentials.user.as_deref().zip(password.as_ref().map(|password| password.as_str()));
         let mut conversation = Conversation::new(run.dial(&self.target).await?);
         let authenticator = run.phase(Phase::Auth, async {

@@ -155,7 +155,7 @@ degraded = { disk = 0.9 }
     }
 
     async fn open(&self, run: &mut Run) -> Result<ClickhouseSession, Failure> {
-        let headers = self.headers(run)?;
+        let headers = self.headers(run).await?;
         let mut session = ClickhouseSession {
             api: Api::open(run, &self.target, headers).await?,
             parameters: String::new(),
@@ -248,7 +248,7 @@ const DISKS: &str = "SELECT name, free_space, total_space FROM system.disks WHER
 const FIXED_SETTINGS: [&str; 2] = ["164", "452"];
 
 impl Clickhouse {
-    fn headers(&self, run: &mut Run) -> Result<Headers, Failure> {
+    async fn headers(&self, run: &mut Run) -> Result<Headers, Failure> {
         let mut headers = Headers::of(&self.target, run)?;
         let Credentials { user, password } = &self.credentials;
         if user.is_some() || password.is_some() {
@@ -256,7 +256,7 @@ impl Clickhouse {
             headers = headers.with(HeaderName::from_static("x-clickhouse-user"), user)?;
         }
         match password {
-            Some(password) => headers.with_secret(HeaderName::from_static("x-clickhouse-key"), &run.secret(password)?),
+            Some(password) => headers.with_secret(HeaderName::from_static("x-clickhouse-key"), &run.secret(password).await?),
             None => Ok(headers),
         }
     }

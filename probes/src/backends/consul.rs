@@ -145,7 +145,7 @@ url = "http://localhost:8500"
     async fn open(&self, run: &mut Run) -> Result<ConsulSession, Failure> {
         let mut headers = Headers::of(&self.target, run)?;
         if let Some(token) = &self.token {
-            headers = headers.with_secret(HeaderName::from_static("x-consul-token"), &run.secret(token)?)?;
+            headers = headers.with_secret(HeaderName::from_static("x-consul-token"), &run.secret(token).await?)?;
         }
         let api = Api::open(run, &self.target, headers).await?;
         let mut session = ConsulSession { api, node: None, rights: None };

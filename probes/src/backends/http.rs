@@ -257,9 +257,9 @@ expect = { status = ["200-399"] }
         headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
         let login = match &self.login {
             Login::None => None,
-            Login::Bearer(token) => Some(format!("Bearer {}", *run.secret(token)?)),
+            Login::Bearer(token) => Some(format!("Bearer {}", *run.secret(token).await?)),
             Login::Basic(Credentials { user, password }) => {
-                let password = password.as_ref().map(|password| run.secret(password)).transpose()?.unwrap_or_default();
+                let password = run.secret_if(password.as_ref()).await?.unwrap_or_default();
                 let pair = format!("{}:{}", user.as_deref().unwrap_or_default(), *password);
                 Some(format!("Basic {}", BASE64_STANDARD.encode(pair)))
             }
@@ -268,7 +268,7 @@ expect = { status = ["200-399"] }
             headers.insert(header::AUTHORIZATION, sensitive("the credentials", &login)?);
         }
         for (name, value) in &self.headers {
-            headers.insert(name.clone(), sensitive(name.as_str(), &run.secret(value)?)?);
+            headers.insert(name.clone(), sensitive(name.as_str(), &run.secret(value).await?)?);
         }
         Ok(HttpSession { connection: HttpConnection::open(run, &self.target).await?, headers })
     }

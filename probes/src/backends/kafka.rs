@@ -208,7 +208,7 @@ topics = ["orders"]
     }
 
     async fn roundtrip(&self, session: &mut KafkaSession, run: &mut Run) -> Result<(), Failure> {
-        let login = self.login(run)?;
+        let login = self.login(run).await?;
         if self.target.tls.as_ref().is_some_and(|tls| tls.server_name.is_some()) {
             return Err(Failure::new(
                 FailureKind::Config,
@@ -258,16 +258,15 @@ topics = ["orders"]
 }
 
 impl Kafka {
-    fn login(&self, run: &mut Run) -> Result<Option<Login>, Failure> {
-        let login = self.login.as_ref().map(|(mechanism, user, password)| {
-            Ok(Login { mechanism: *mechanism, user: user.clone(), password: run.secret(password)? })
-        });
-        login.transpose()
+    async fn login(&self, run: &mut Run) -> Result<Option<Login>, Failure> {
+        let Some((mechanism, user, password)) = &self.login else { return Ok(None) };
+        let password = run.secret(password).await?;
+        Ok(Some(Login { mechanism: *mechanism, user: user.clone(), password }))
     }
 
     /// From nothing to a broker that answers us.
     async fn enter(&self, target: &Target, run: &mut Run) -> Result<Conversation, Failure> {
-        let login = self.login(run)?;
+        let login = self.login(run).await?;
         let stream = run.dial(target).await?;
         let opening = async {
             let mut conversation = Conversation::open(stream).await?;

@@ -179,7 +179,7 @@ degraded = { connections = 0.9 }
     }
 
     async fn open(&self, run: &mut Run) -> Result<MemcachedSession, Failure> {
-        let login = self.login(run)?;
+        let login = self.login(run).await?;
         // A full server refuses in plain text whoever is about to begin with TLS.
         let dialled = run.dial(&self.target).await;
         let stream = dialled.map_err(|failure| match failure.kind {
@@ -248,9 +248,9 @@ degraded = { connections = 0.9 }
 impl Memcached {
     /// The line that logs in: it looks like a write of user and password, and must never reach a server that
     /// would take it for one.
-    fn login(&self, run: &mut Run) -> Result<Option<Zeroizing<String>>, Failure> {
+    async fn login(&self, run: &mut Run) -> Result<Option<Zeroizing<String>>, Failure> {
         let Credentials { user: Some(user), password: Some(password) } = &self.credentials else { return Ok(None) };
-        let password = run.secret(password)?;
+        let password = run.secret(password).await?;
         let mut line = Zeroizing::new(String::with_capacity(user.len() + password.len() + 64));
         let length = user.len() + 1 + password.len();
         let _ = write!(line, "set probity 0 0 {length}\r\n{user} {}\r\n", *password);

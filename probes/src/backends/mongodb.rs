@@ -242,7 +242,7 @@ degraded = { connections = 0.85 }
     }
 
     async fn open(&self, run: &mut Run) -> Result<MongoDbSession, Failure> {
-        let credential = self.login.credential(self.source(), run)?;
+        let credential = self.login.credential(self.source(), run).await?;
         let mut stream = run.dial(&self.target).await?;
         let hello = run.phase(Phase::Auth, async {
             let account = self.login.account(self.source());

@@ -254,7 +254,7 @@ url = "mqtt://localhost:1883"
 
 impl Mqtt {
     async fn connect(&self, version: Version, run: &mut Run) -> Result<MqttSession, Failure> {
-        let password = self.credentials.password.as_ref().map(|secret| run.secret(secret)).transpose()?;
+        let password = run.secret_if(self.credentials.password.as_ref()).await?;
         let id = self.client_id.clone().unwrap_or_else(own_id);
         let client = Client {
             id: &id,

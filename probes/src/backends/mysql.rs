@@ -172,7 +172,7 @@ degraded = { connections = 0.85 }
     }
 
     async fn open(&self, run: &mut Run) -> Result<MysqlSession, Failure> {
-        let password = self.credentials.password.as_ref().map(|secret| run.secret(secret)).transpose()?;
+        let password = run.secret_if(self.credentials.password.as_ref()).await?;
         // Every question that the library asks for itself is answered here already.
         let options = OptsBuilder::default()
             .user(Some(self.credentials.user.as_deref().unwrap_or("root")))

@@ -191,7 +191,7 @@ url = "nats://localhost:4222"
     }
 
     async fn open(&self, run: &mut Run) -> Result<NatsSession, Failure> {
-        let login = self.login(run)?;
+        let login = self.login(run).await?;
         let mut stream = run.dial(&self.target).await.map_err(|failure| self.hint(failure))?;
         let greeting = run.phase(Phase::Auth, Greeting::read(&mut stream)).await.map_err(|failure| self.hint(failure))?;
         if let Some(refusal) = greeting.refusal() {
@@ -287,15 +287,15 @@ impl NatsSession {
 }
 
 impl Nats {
-    fn login(&self, run: &mut Run) -> Result<ConnectOptions, Failure> {
+    async fn login(&self, run: &mut Run) -> Result<ConnectOptions, Failure> {
         let options = match &self.login {
             Login::Nobody => ConnectOptions::new(),
             Login::User(user, password) => {
-                ConnectOptions::with_user_and_password(user.clone(), run.secret(password)?.to_string())
+                ConnectOptions::with_user_and_password(user.clone(), run.secret(password).await?.to_string())
             }
-            Login::Token(token) => ConnectOptions::with_token(run.secret(token)?.to_string()),
-            Login::NKey(seed) => ConnectOptions::with_nkey(run.secret(seed)?.trim().to_owned()),
-            Login::Jwt(jwt) => ConnectOptions::with_credentials(&run.secret(jwt)?)
+            Login::Token(token) => ConnectOptions::with_token(run.secret(token).await?.to_string()),
+            Login::NKey(seed) => ConnectOptions::with_nkey(run.secret(seed).await?.trim().to_owned()),
+            Login::Jwt(jwt) => ConnectOptions::with_credentials(&run.secret(jwt).await?)
                 .map_err(|_| Failure::new(FailureKind::Config, "`credentials` is not the contents of a .creds file"))?,
         };
         // The library may neither wander off to other servers nor ping by itself: the frame does both.

@@ -143,7 +143,7 @@ url = "bolt://localhost:7687"
     }
 
     async fn open(&self, run: &mut Run) -> Result<Neo4jSession, Failure> {
-        let password = self.credentials.password.as_ref().map(|secret| run.secret(secret)).transpose()?;
+        let password = run.secret_if(self.credentials.password.as_ref()).await?;
         let login = self.credentials.user.as_deref().zip(password.as_ref().map(|password| password.as_str()));
         let stream = run.dial(&self.target).await?;
         let (limit, rehearse) = (run.server_limit(), run.depth() >= Depth::Query);

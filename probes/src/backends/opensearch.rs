@@ -95,9 +95,9 @@ url = "http://localhost:9200"
     }
 
     async fn open(&self, run: &mut Run) -> Result<OpensearchSession, Failure> {
-        let mut headers = Headers::of(self.target(), run)?.with_login(&self.credentials, run)?;
+        let mut headers = Headers::of(self.target(), run)?.with_login(&self.credentials, run).await?;
         if let Some(token) = &self.token {
-            headers = headers.with_secret(header::AUTHORIZATION, &format!("Bearer {}", *run.secret(token)?))?;
+            headers = headers.with_secret(header::AUTHORIZATION, &format!("Bearer {}", *run.secret(token).await?))?;
         }
         let (session, front) = self.cluster.open(headers, run).await?;
         if let Some(front) = front {

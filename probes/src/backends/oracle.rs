@@ -173,7 +173,7 @@ degraded = { sessions = 0.85 }
     }
 
     async fn open(&self, run: &mut Run) -> Result<OracleSession, Failure> {
-        let password = self.credentials.password.as_ref().map(|secret| run.secret(secret)).transpose()?;
+        let password = run.secret_if(self.credentials.password.as_ref()).await?;
         let user = self.credentials.user.as_deref().unwrap_or(NOBODY);
         let password = password.as_deref().map_or(NOBODY, String::as_str);
         let mut stream = run.dial(&self.target).await?;

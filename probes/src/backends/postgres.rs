@@ -339,7 +339,7 @@ impl Postgres {
             config.dbname(database);
         }
         if let Some(password) = &self.credentials.password {
-            config.password(run.secret(password)?.as_bytes());
+            config.password(run.secret(password).await?.as_bytes());
         }
         if options {
             let limit = run.server_limit().as_millis();

@@ -250,7 +250,7 @@ impl Rabbitmq {
     /// A connection with the virtual host open.
     async fn link(&self, run: &mut Run) -> Result<Link, Failure> {
         let external = self.mechanism == Mechanism::External;
-        let (username, password) = if external { Default::default() } else { account(&self.credentials, run)? };
+        let (username, password) = if external { Default::default() } else { account(&self.credentials, run).await? };
         let login = Login { username, password: password.to_string(), external, vhost: self.vhost.clone() };
         let stream = run.dial(&self.target).await?;
         run.phase(Phase::Auth, async { Link::open(stream, login).await.map_err(at_login) }).await
@@ -290,7 +290,7 @@ impl Rabbitmq {
 
     async fn examine_management(&self, target: &Target, login: &Credentials, run: &mut Run) -> Result<(), Failure> {
         let certified = self.mechanism == Mechanism::External && login.user.is_none();
-        let login = if certified { None } else { Some(account(login, run)?) };
+        let login = if certified { None } else { Some(account(login, run).await?) };
         let login = login.as_ref().map(|(user, password)| (user.as_str(), password.as_str()));
         let answers = run.beside(async |run| {
             let mut api = Management::open(run, target, login).await?;
@@ -497,10 +497,10 @@ fn hear(blocked: &mut Option<String>, event: Event) {
 }
 
 /// The account, `guest` by default as in every client of `RabbitMQ`.
-fn account(credentials: &Credentials, run: &mut Run) -> Result<(String, Zeroizing<String>), Failure> {
+async fn account(credentials: &Credentials, run: &mut Run) -> Result<(String, Zeroizing<String>), Failure> {
     let user = credentials.user.clone().unwrap_or_else(|| "guest".into());
     let password = match &credentials.password {
-        Some(password) => run.secret(password)?,
+        Some(password) => run.secret(password).await?,
         None if credentials.user.is_none() || user == "guest" => Zeroizing::new("guest".into()),
         None => Zeroizing::default(),
     };

@@ -278,7 +278,7 @@ fn encryption(word: Option<&str>) -> Result<Encryption, ConfigError> {
 impl SqlServer {
     /// Logs in, wherever the server sends us.
     async fn log_in(&self, database: Option<&str>, run: &mut Run) -> Result<SqlServerSession, Failure> {
-        let password = self.credentials.password.as_ref().map(|secret| run.secret(secret)).transpose()?;
+        let password = run.secret_if(self.credentials.password.as_ref()).await?;
         let mut target = self.target.clone();
         let mut routed: Option<String> = None;
         for _ in 0..=MOST_ROUTES {

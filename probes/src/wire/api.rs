@@ -90,9 +90,9 @@ impl Headers {
     ///
     /// # Errors
     /// A secret that cannot be read.
-    pub fn with_login(self, credentials: &Credentials, run: &mut Run) -> Result<Self, Failure> {
+    pub async fn with_login(self, credentials: &Credentials, run: &mut Run) -> Result<Self, Failure> {
         let Credentials { user, password } = credentials;
-        let password = password.as_ref().map(|password| run.secret(password)).transpose()?;
+        let password = run.secret_if(password.as_ref()).await?;
         if user.is_none() && password.is_none() {
             return Ok(self);
         }

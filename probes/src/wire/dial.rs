@@ -13,7 +13,7 @@ use hickory_resolver::proto::rr::Name;
 use rustls::version::TLS12;
 use tokio::{
     net::{TcpStream, UnixStream},
-    time::sleep,
+    time::{Instant, sleep},
 };
 use tokio_rustls::TlsConnector;
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -158,8 +158,9 @@ impl Run {
         if let Ok(ip) = host.parse::<IpAddr>() {
             return Ok(vec![ip]);
         }
-        let resolver = self.resolver.clone();
-        Ok(interleave(self.look_up(host, resolver.addresses(host)).await?))
+        let (resolver, deadline) = (self.resolver.clone(), self.resolve_deadline());
+        let addresses = async { resolver.ready(deadline).await?.addresses(host).await };
+        Ok(interleave(self.look_up(host, addresses).await?))
     }
 
     /// Who offers a service, and the texts that stand beside it, whose name is another one.
@@ -167,9 +168,17 @@ impl Run {
     /// # Errors
     /// `dns`, as [`Run::dial`]; that nobody offers it, too, but not that there are no texts.
     pub async fn services(&mut self, service: &Name, beside: &Name) -> Result<(Vec<(Name, u16)>, Vec<String>), Failure> {
-        let resolver = self.resolver.clone();
-        let both = async { tokio::try_join!(resolver.services(service), resolver.texts(beside)) };
+        let (resolver, deadline) = (self.resolver.clone(), self.resolve_deadline());
+        let both = async {
+            let resolver = resolver.ready(deadline).await?;
+            tokio::try_join!(resolver.services(service), resolver.texts(beside))
+        };
         self.look_up(&without_dot(service), both).await
+    }
+
+    /// A file of the system that is not read by then says so itself.
+    fn resolve_deadline(&self) -> Instant {
+        self.deadline().min(Instant::now() + RESOLVE_BUDGET)
     }
 
     async fn look_up<T>(&mut self, name: &str, found: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
@@ -192,7 +201,6 @@ impl Run {
             Endpoint::Tcp { host, .. } => host.as_str(),
             Endpoint::Unix(_) => "localhost",
         };
-        tls.files().for_each(|path| self.watch_file(path));
         wire.tether().expect_tls();
         // The tickets of TLS 1.3 follow behind the handshake, and nobody could tell whether as they are.
         let versions = if target.envelope.is_some() { &[&TLS12][..] } else { rustls::ALL_VERSIONS };
@@ -200,7 +208,10 @@ impl Run {
             wire.enclose(envelope);
         }
         let unmet = Arc::new(UnmetWish::default());
-        let prepared = tls.client(versions, target.alpn, &unmet).and_then(|config| Ok((config, tls.name(host)?)));
+        let prepared = tls.read(self).await.and_then(|material| {
+            let config = tls.client(material, versions, target.alpn, &unmet)?;
+            Ok((config, tls.name(host)?))
+        });
         let (config, name) = prepared.map_err(|failure| self.stamp(Phase::Tls, failure))?;
         let handshake = self.phase(Phase::Tls, TlsConnector::from(config).connect(name, wire)).await;
         let mut secured = handshake.map_err(|failure| match failure.code.as_deref() {

@@ -26,7 +26,7 @@ impl Conversation {
         database: i64,
         run: &mut Run,
     ) -> Result<(Self, HashMap<String, redis::Value>), Failure> {
-        let password = credentials.password.as_ref().map(|secret| run.secret(secret)).transpose()?;
+        let password = run.secret_if(credentials.password.as_ref()).await?;
         let login = match (credentials.user.as_deref(), password.as_deref()) {
             (None, None) => None,
             (None, Some(password)) => Some(redis::cmd("AUTH").arg(password).to_owned()),

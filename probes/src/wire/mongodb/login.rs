@@ -63,13 +63,13 @@ impl Login {
     }
 
     /// What the library logs in by.
-    pub(crate) fn credential(&self, source: &str, run: &mut Run) -> Result<Option<Credential>, Failure> {
+    pub(crate) async fn credential(&self, source: &str, run: &mut Run) -> Result<Option<Credential>, Failure> {
         Ok(match self {
             Self::Nobody => None,
             Self::Scram { user, password, mechanism } => Some(
                 Credential::builder()
                     .username(user.clone())
-                    .password(run.secret(password)?.to_string())
+                    .password(run.secret(password).await?.to_string())
                     .source(source.to_owned())
                     .mechanism(mechanism.clone())
                     .build(),
