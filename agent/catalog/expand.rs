@@ -76,7 +76,8 @@ pub(super) fn expand(raw: &str, environment: Environment<'_>) -> Result<Expanded
 }
 
 impl Expanded {
-    fn push(&mut self, value: &str) {
+    /// Appends a value that came from outside.
+    pub(super) fn push(&mut self, value: &str) {
         let start = self.text.len();
         self.text.push_str(value);
         self.from_environment.push(start..self.text.len());

@@ -2,7 +2,7 @@
 
 use std::{fs, io, ops::Range, path::Path};
 
-use probity_probes::address::nearest;
+use probity_probes::{address::nearest, plain};
 use serde_json::{Value, json};
 use toml::{
     Spanned,
@@ -70,7 +70,8 @@ impl Walk<'_> {
         let name = key.get_ref().as_ref();
         if !matches!(name, "file" | "env") {
             self.hidden.push(item.span());
-            if let Some(near) = nearest(name, ["file", "env"]).map(str::to_owned) {
+            let words = ["file", "env"];
+            if let Some(near) = plain::near(name, words).and_then(|_| nearest(name, words)).map(str::to_owned) {
                 let mistake = self.mistake(key.span(), format!("unknown key `{name}` in `{path}`"));
                 mistake.label = format!("did you mean `{near}`?");
             } else {
@@ -84,15 +85,21 @@ impl Walk<'_> {
             self.mistake(item.span(), format!("`{path}.{name}` must be a text in quotes"));
             return None;
         };
-        self.cleared.push(item.span());
         let expanded = self.expand(raw, item.span())?;
+        // The secret itself may have been written in the place of its file or variable.
+        let is_like = if name == "env" { plain::is_variable(&expanded.text) } else { plain::is_path(&expanded.text) };
+        self.show_if(is_like && expanded.is_typed(0..expanded.text.len()), item.span());
         Some((name.to_owned(), expanded.text, item.span()))
     }
 
     fn reference(&mut self, kind: &str, name: &str, at: Range<usize>, path: &str) -> Option<Twin> {
         if kind == "env" {
             if (self.environment)(name).is_none() {
-                self.mistake(at, format!("the environment variable {name} is not set"));
+                let title = format!("the environment variable{} of `{path}` is not set", plain::spaced_variable(name));
+                let mistake = self.mistake(at, title);
+                if !plain::is_variable(name) {
+                    mistake.help = Some("name a variable here, not the secret: `{ env = \"NAME\" }`".into());
+                }
                 return None;
             }
             return Some(json!({ "env": name }).into());
@@ -103,13 +110,16 @@ impl Walk<'_> {
     /// Whether a file that the catalog names can be used; says so if not.
     pub(super) fn file(&mut self, name: &str, at: Range<usize>, path: &str, secret: bool) -> bool {
         let file = Path::new(name);
+        let shown = plain::spaced_path(file);
+        self.show_if(!shown.is_empty(), at.clone());
         let trouble = match fs::metadata(file) {
             Ok(meta) if meta.is_dir() => Some("it is a folder".to_owned()),
             Ok(meta) => match fs::File::open(file) {
                 Ok(_) if secret && is_world_readable(&meta) => {
-                    let title = format!("the secret file {name} can be read by every user of this machine");
+                    let title = format!("the secret file{shown} can be read by every user of this machine");
                     if self.strict_secret_files {
-                        self.mistake(at, title).help = Some(format!("chmod o-r {name}"));
+                        self.mistake(at, title).help =
+                            Some(format!("chmod o-r{}", if shown.is_empty() { " FILE" } else { &shown }));
                         return false;
                     }
                     self.warnings.push(format!("`{path}`: {title}"));
@@ -123,7 +133,7 @@ impl Walk<'_> {
         let what = if secret { "secret file" } else { "file" };
         match trouble {
             Some(why) => {
-                self.mistake(at, format!("the {what} {name} cannot be read: {why}"));
+                self.mistake(at, format!("the {what}{shown} cannot be read: {why}"));
                 false
             }
             None => true,

@@ -8,7 +8,10 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 use zeroize::Zeroizing;
 
-use crate::failure::{Failure, FailureKind};
+use crate::{
+    failure::{Failure, FailureKind},
+    plain::{spaced_path, spaced_variable},
+};
 
 /// Longest secret that is read from a file, in bytes.
 const LIMIT: u64 = 64 * 1024;
@@ -60,13 +63,16 @@ impl Secret {
         match &self.0 {
             Source::Value(value) => Ok(value.clone()),
             Source::File(path) => read_limited(path).map_err(|error| {
-                Failure::new(FailureKind::Config, format!("the secret file {} cannot be read: {error}", path.display()))
+                Failure::new(FailureKind::Config, format!("the secret file{} cannot be read: {error}", spaced_path(path)))
                     .with_remedy("Create the file, or make it readable for the user that Probity runs as.")
             }),
             Source::Env(name) => match std::env::var(name) {
                 Ok(value) => Ok(Zeroizing::new(value)),
-                Err(_) => Err(Failure::new(FailureKind::Config, format!("the environment variable {name} is not set"))
-                    .with_remedy("Set the variable in the environment of Probity.")),
+                Err(_) => Err(Failure::new(
+                    FailureKind::Config,
+                    format!("the environment variable{} of a secret is not set", spaced_variable(name)),
+                )
+                .with_remedy("Set the variable in the environment of Probity.")),
             },
         }
     }

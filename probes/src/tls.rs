@@ -25,7 +25,10 @@ use rustls::{
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::failure::{Failure, FailureKind};
+use crate::{
+    failure::{Failure, FailureKind},
+    plain::spaced_path,
+};
 
 /// How TLS towards a dependency is done. All files are read anew when they change.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -61,7 +64,7 @@ impl TlsConfig {
         }?;
         match &self.server_name {
             Some(name) if ServerName::try_from(name.as_str()).is_err() => {
-                Err(("tls.server_name", format!("`{name}` is neither a host name nor an address")))
+                Err(("tls.server_name", "`tls.server_name` is neither a host name nor an address".into()))
             }
             _ => Ok(()),
         }
@@ -138,7 +141,7 @@ impl ResolvesClientCert for UnmetWish {
 }
 
 fn unusable(path: &Path, what: &str, why: &str) -> Failure {
-    Failure::new(FailureKind::Config, format!("the {what} {} cannot be used: {why}", path.display()))
+    Failure::new(FailureKind::Config, format!("the {what}{} cannot be used: {why}", spaced_path(path)))
         .with_remedy("Point the catalog at a readable PEM file.")
 }
 
