@@ -5,7 +5,12 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use probity_probes::{ConfigError, Entry, Options, duration::Span, wire::resolve::Resolver};
+use probity_probes::{
+    ConfigError, Entry, Options, Secret,
+    duration::Span,
+    plain::{self, serde_words},
+    wire::resolve::Resolver,
+};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -73,7 +78,7 @@ pub(super) fn bad_name(name: &str) -> bool {
 
 /// Checked keys as their type.
 pub(super) fn read<T: DeserializeOwned>(value: Value, header: Place) -> Result<T, Mistake> {
-    serde_json::from_value(value).map_err(|error| Mistake::at(header, error.to_string()))
+    serde_json::from_value(value).map_err(|error| Mistake::at(header, serde_words(&error)))
 }
 
 /// One dependency whose keys were checked, on its way to a plan.
@@ -147,6 +152,7 @@ impl Draft<'_> {
             latency: common.degraded.latency.map(|span| span.0),
             certificate: common.degraded.certificate.0,
             resolver: Resolver::System,
+            concealed: walk.concealed.iter().map(Secret::value).collect(),
         };
         let probe = match self.entry.build(self.twin.value.take(), options) {
             Ok(probe) => probe,
@@ -243,7 +249,8 @@ impl Draft<'_> {
                 && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
                 && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
             if !sound {
-                walk.mistake(at, format!("`{name}` cannot be the name of a label")).help =
+                let shown = if plain::is_name(name) { format!("`{name}`") } else { "this".to_owned() };
+                walk.mistake(at, format!("{shown} cannot be the name of a label")).help =
                     Some("letters, digits and `_`, not starting with a digit or `__`".into());
             } else if TAKEN_LABELS.contains(&name.as_str()) {
                 walk.mistake(at, format!("the label `{name}` is taken by Probity or Prometheus"));

@@ -157,7 +157,8 @@ fn unclosed() -> Unexpandable {
 }
 
 impl Expanded {
-    fn push(&mut self, value: &str) {
+    /// Appends a value that came from outside.
+    pub(super) fn push(&mut self, value: &str) {
         let start = self.text.len();
         self.text.push_str(value);
         self.from_environment.push(start..self.text.len());

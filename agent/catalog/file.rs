@@ -5,7 +5,7 @@ use std::{
     ops::Range,
 };
 
-use probity_probes::address::nearest;
+use probity_probes::{address::nearest, plain};
 use toml::de::{DeTable, DeValue};
 
 use super::{
@@ -31,6 +31,8 @@ pub(super) struct Document<'a> {
     /// In the order of the files.
     pub(super) dependencies: Vec<Section<'a>>,
     pub(super) mistakes: Vec<Mistake>,
+    /// Names and values that may be secrets.
+    pub(super) hidden: Vec<Place>,
     /// Where the parser stumbled.
     pub(super) broken: Vec<Place>,
     /// Where a file is no TOML, up to the next table: what is read there is a guess. The end of each stretch, by its
@@ -91,7 +93,15 @@ impl<'a> Document<'a> {
         let first = syntax.told.entry(line).or_insert(span.start);
         *first = span.start.min(*first);
         let mistake = if repeated {
-            Mistake::at(place, format!("`{}` is there twice", text.get(span).unwrap_or_default())).label("given before")
+            // A name of a table, or a key.
+            let word = text.get(span).unwrap_or_default();
+            let is_header = text[line..].trim_start().starts_with('[');
+            let is_shown = plain::is_key(word) || is_header && plain::is_name(word);
+            if !is_shown {
+                self.hidden.push(place.clone());
+            }
+            let shown = if is_shown { format!("`{word}`") } else { "this key".to_owned() };
+            Mistake::at(place, format!("{shown} is there twice")).label("given before")
         } else {
             Mistake::at(place, format!("this is not TOML: {}", error.message()))
         };
@@ -103,11 +113,19 @@ impl<'a> Document<'a> {
             let name = key.get_ref().to_string();
             let header = key.span();
             let place = Place::new(file, header.clone());
+            let item_place = Place::new(file, item.span());
             if !TABLES.contains(&name.as_str()) {
+                if !is_shown(&name) {
+                    self.hidden.push(place.clone());
+                }
+                if !item.get_ref().is_table() {
+                    self.hidden.push(item_place);
+                }
                 self.mistakes.push(unknown_table(&name, place, &item));
                 continue;
             }
             let DeValue::Table(table) = item.into_inner() else {
+                self.hidden.push(item_place);
                 let shape = if name == "dependencies" { "[dependencies.NAME]".to_owned() } else { format!("[{name}]") };
                 self.mistakes.push(Mistake::at(place, format!("`{name}` must be a table")).label(format!("write `{shape}`")));
                 continue;
@@ -125,13 +143,23 @@ impl<'a> Document<'a> {
             let name = key.get_ref().to_string();
             let header = key.span();
             let place = Place::new(file, header.clone());
+            let item_place = Place::new(file, item.span());
             let DeValue::Table(table) = item.into_inner() else {
+                self.hidden.push(item_place);
+                if !plain::is_name(&name) {
+                    self.hidden.push(place.clone());
+                }
+                let name = if plain::is_name(&name) { name.as_str() } else { "NAME" };
                 let title = format!("`dependencies.{name}` must be a table");
                 self.mistakes.push(Mistake::at(place, title).label(format!("write `[dependencies.{name}]`")));
                 continue;
             };
             if let Some(first) = self.named.get(&name) {
-                self.mistakes.push(twice(&name, place, &self.dependencies[*first]));
+                let first = &self.dependencies[*first];
+                if !plain::is_name(&name) {
+                    self.hidden.extend([place.clone(), Place::new(first.file, first.header.clone())]);
+                }
+                self.mistakes.push(twice(&name, place, first));
                 continue;
             }
             self.named.insert(name.clone(), self.dependencies.len());
@@ -170,9 +198,15 @@ fn take_once<'a>(seat: &mut Option<Section<'a>>, section: Section<'a>, mistakes:
 }
 
 fn twice(name: &str, place: Place, first: &Section<'_>) -> Mistake {
-    Mistake::at(place, format!("`{name}` is there twice"))
+    let shown = if plain::is_name(name) { format!("`{name}`") } else { "this".to_owned() };
+    Mistake::at(place, format!("{shown} is there twice"))
         .label("the second")
         .beside(Place::new(first.file, first.header.clone()), "the first")
+}
+
+/// Whether a table or key that nobody knows may be named.
+fn is_shown(name: &str) -> bool {
+    plain::near(name, TABLES).is_some() || plain::is_key(name)
 }
 
 fn unknown_table(name: &str, place: Place, item: &toml::Spanned<DeValue<'_>>) -> Mistake {
@@ -180,7 +214,7 @@ fn unknown_table(name: &str, place: Place, item: &toml::Spanned<DeValue<'_>>) ->
         return Mistake::at(place, unsupported::sentence(name)).label("remove it");
     }
     let what = if item.get_ref().is_table() { "table" } else { "key" };
-    let mistake = Mistake::at(place, format!("unknown {what} `{name}`"));
+    let mistake = Mistake::at(place, if is_shown(name) { format!("unknown {what} `{name}`") } else { format!("unknown {what}") });
     match nearest(name, TABLES) {
         Some(near) => mistake.suggest(Some(near)),
         None => mistake.help("the tables of a catalog are [agent], [defaults] and [dependencies.NAME]"),

@@ -7,7 +7,7 @@ use probity_probes::address::nearest;
 use super::rules;
 
 /// Parts of a key that make its value a secret.
-const SUSPICIOUS: [&str; 14] = [
+const SUSPICIOUS: [&str; 15] = [
     "pass",
     "pwd",
     "token",
@@ -22,12 +22,13 @@ const SUSPICIOUS: [&str; 14] = [
     "nkey",
     "seed",
     "bearer",
+    "signature",
 ];
 
 /// Whether a name says that its value is a secret, for certain: `author` does not.
 pub(super) fn names_a_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    matches!(name.as_str(), "auth" | "authorization" | "proxy-authorization" | "key" | "sig" | "signature")
+    matches!(name.as_str(), "auth" | "authorization" | "proxy-authorization" | "key" | "sig")
         || SUSPICIOUS.iter().any(|part| *part != "auth" && name.contains(part))
         || name.ends_with("-key")
         || name.ends_with("_key")

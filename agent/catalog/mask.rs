@@ -6,7 +6,9 @@
 
 use std::ops::Range;
 
-use super::known::{Guess, KnownKeys};
+use probity_probes::plain;
+
+use super::known::{Guess, KnownKeys, names_a_secret};
 
 /// What is known of the places in a text.
 #[derive(Clone, Debug, Default)]
@@ -63,7 +65,7 @@ impl Mask<'_> {
         let quotes =
             if value.starts_with("\"\"\"") || value.starts_with("'''") { 3 } else { usize::from(value.starts_with(['"', '\''])) };
         let inner = if value.len() >= 2 * quotes { range.start + quotes..range.end - quotes } else { range };
-        self.set(inner, true);
+        self.unless_reference(inner);
     }
 
     /// Goes through the lines: `key = value`, `key: value`, `[table]`, values that go on over lines.
@@ -204,15 +206,20 @@ impl Mask<'_> {
         let line = &self.text[start..end];
         let word = |c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-'));
         let first = line.find(['=', ':']).unwrap_or(0);
-        let harmless = self.known.is_plain(line[..first].trim())
+        // A name with a space in it is a common slip.
+        let is_header = line.trim_start().starts_with('[')
+            && line.len() <= 100
+            && line.trim().chars().all(|c| c.is_ascii_alphanumeric() || " []._-\"'".contains(c));
+        let harmless = (is_header || self.known.is_plain(line[..first].trim()) && line.len() <= 120)
+            && plain::is_readable(&line[first..])
             && !line.contains('@')
-            && line.split(word).all(|word| self.known.guess(word) != Guess::Secret);
+            && line.split(word).all(|word| is_header || self.known.guess(word) != Guess::Secret);
         if !harmless {
             self.set(start + first..end, true);
         }
     }
 
-    /// Hides user parts and secret parameters of whatever looks like a URL, wherever it stands.
+    /// Hides comments, and user parts and parameters of whatever looks like a URL, wherever it stands.
     fn urls(&mut self) {
         let mut start = 0;
         for line in self.text.split_inclusive('\n') {
@@ -224,6 +231,10 @@ impl Mask<'_> {
                     break;
                 };
                 self.url(start + at, &rest[..open]);
+                if rest[open..].starts_with('#') {
+                    self.set(start + at + open + 1..start + line.len(), true);
+                    break;
+                }
                 let inner = string(&rest[open..]).map_or(&rest[open..], |string| string);
                 self.url(start + at + open, inner);
                 at += open + inner.len();
@@ -236,7 +247,8 @@ impl Mask<'_> {
         let body = text.trim_start_matches(['"', '\'']).trim_end_matches(['"', '\'', '\n', '\r']);
         let at = at + text.len() - text.trim_start_matches(['"', '\'']).len();
         let authority = body.find("://").map(|found| found + 3);
-        let from = authority.or_else(|| body.find(':').map(|found| found + 1));
+        // Without a scheme any of it may be a password: `user/password@//host`, `nats//token@host`.
+        let from = authority.or_else(|| body.find([':', '=']).map(|found| found + 1)).or(Some(0));
         if let (Some(from), Some(to)) = (from, body.rfind('@'))
             && from < to
         {
@@ -255,8 +267,10 @@ impl Mask<'_> {
             let name =
                 body[..found].rsplit(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))).next().unwrap_or_default();
             let value = &body[found + 1..];
-            if !name.is_empty() && found > name.len() && self.known.guess(name) == Guess::Secret {
-                let length = value.find(['&', ';', ' ', '"', '\'']).unwrap_or(value.len());
+            let is_parameter = body[..found - name.len()].ends_with(['?', '&']);
+            let length = value.find(['&', ';', ' ', '"', '\'']).unwrap_or(value.len());
+            let is_plain = length <= 24 && plain::is_readable(&value[..length]) && !names_a_secret(name);
+            if !name.is_empty() && found > name.len() && (self.known.guess(name) == Guess::Secret || is_parameter && !is_plain) {
                 self.unless_reference(at + found + 1..at + found + 1 + length);
             }
         }
@@ -269,8 +283,7 @@ impl Mask<'_> {
         while let Some(found) = self.text[at..range.end].find("${") {
             let start = at + found;
             let Some(length) = self.text[start..range.end].find('}') else { return };
-            let reference = start..=start + length;
-            if !self.text[reference.clone()].contains(":-") {
+            if plain::is_variable(&self.text[start + 2..start + length]) {
                 self.set(start..start + length + 1, false);
             }
             at = start + length + 1;
@@ -358,6 +371,13 @@ mod tests {
             "interval = 3 # postgres://u:§@h/db",
             "interval = \"10s\" , password = \"§\"",
             "tls = { ca = \"x\", password = \"§\"",
+            "url = \"nats//§@h\"",
+            "url = \"u/§@//h:1521/svc\"",
+            "url = \"http://h/x?sv=1&X-Amz-Signature=§&x=§\"",
+            "interval = \"3s\" # the old one was §",
+            "# password is §",
+            "url = \"redis://h\" # §",
+            "interval = ${§}",
         ] {
             let text = line.replace('§', S);
             let masked = mask(&text, &known(), &Places::default());

@@ -15,6 +15,7 @@ pub mod schema;
 mod secrets;
 mod source;
 mod unsupported;
+mod url;
 mod walk;
 
 use std::{
@@ -24,7 +25,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use probity_probes::{Entry, address::nearest, find, registry};
+use probity_probes::{Entry, address::nearest, find, plain, registry};
 use serde_json::Value;
 use toml::de::DeValue;
 
@@ -142,6 +143,7 @@ impl<'a> Loader<'a> {
             mistakes.push(mistake.help("add at least one [dependencies.NAME]"));
         }
         if !mistakes.is_empty() {
+            self.hidden.append(&mut document.hidden);
             return Err(Mistakes::new(self.shown(&document.broken), mistakes));
         }
         Ok(Plan { agent: build::agent(&keys), dependencies, warnings: self.warnings })
@@ -182,8 +184,10 @@ impl<'a> Loader<'a> {
         let mut walk = self.walk(section, Where::Dependency);
         walk.allow_literal_secrets = keys.allow_literal_secrets;
         walk.strict_secret_files = keys.strict_secret_files;
+        let shown = if plain::is_name(&section.name) { format!("`{}`", section.name) } else { "this".to_owned() };
+        walk.show_if(shown != "this", section.header.clone());
         if bad_name(&section.name) {
-            walk.mistake(section.header.clone(), format!("`{}` cannot be the name of a dependency", section.name)).help =
+            walk.mistake(section.header.clone(), format!("{shown} cannot be the name of a dependency")).help =
                 Some(format!("up to {LONGEST_NAME} of a-z, 0-9, `.`, `_` and `-`, starting with a letter or a digit"));
         }
         let plan = self.planned(section, defaults, keys, broken, &mut walk);
@@ -244,21 +248,26 @@ impl<'a> Loader<'a> {
 /// The backend of a dependency; without one, its keys cannot be judged.
 fn backend(section: &Section<'_>, walk: &mut Walk<'_>) -> Option<(&'static str, &'static Entry)> {
     let Some(item) = build::get(&section.table, "backend") else {
-        walk.mistake(section.header.clone(), format!("`{}` has no backend", section.name)).label =
-            "needs `backend = \"…\"`".into();
+        let shown = if plain::is_name(&section.name) { format!("`{}`", section.name) } else { "this dependency".to_owned() };
+        walk.mistake(section.header.clone(), format!("{shown} has no backend")).label = "needs `backend = \"…\"`".into();
         return None;
     };
     let DeValue::String(raw) = item.get_ref() else {
+        walk.hidden.push(item.span());
         walk.mistake(item.span(), "`backend` must be a text in quotes");
         return None;
     };
-    let word = walk.expand(raw, item.span())?.text;
-    walk.cleared.push(item.span());
+    let expanded = walk.expand(raw, item.span())?;
+    let is_typed = expanded.is_typed(0..expanded.text.len());
+    let word = expanded.text;
     let kinds = || registry().iter().map(|row| row.kind);
+    walk.show_if(is_typed && plain::near(&word, kinds()).is_some(), item.span());
     let meant = match find(&word) {
         Ok(_) => Some(word.as_str()),
         // What else is wrong with the entry is told in the same go, by the backend that was most likely meant.
         Err(title) => {
+            let title =
+                if is_typed { title } else { format!("unknown backend; known are {}", kinds().collect::<Vec<_>>().join(", ")) };
             walk.mistake(item.span(), title);
             nearest(&word, kinds())
         }

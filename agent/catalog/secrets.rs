@@ -11,6 +11,7 @@ use std::{
 use probity_probes::{
     address::nearest,
     files::{self, Trouble},
+    plain,
     secret::text_of,
 };
 use serde_json::{Value, json};
@@ -86,7 +87,8 @@ impl Walk<'_> {
         let name = key.get_ref().as_ref();
         if !matches!(name, "file" | "env") {
             self.hidden.push(item.span());
-            if let Some(near) = nearest(name, ["file", "env"]).map(str::to_owned) {
+            let words = ["file", "env"];
+            if let Some(near) = plain::near(name, words).and_then(|_| nearest(name, words)).map(str::to_owned) {
                 let mistake = self.mistake(key.span(), format!("unknown key `{name}` in `{path}`"));
                 mistake.label = format!("did you mean `{near}`?");
             } else {
@@ -100,8 +102,10 @@ impl Walk<'_> {
             self.mistake(item.span(), format!("`{path}.{name}` must be a text in quotes"));
             return None;
         };
-        self.cleared.push(item.span());
         let expanded = self.expand(raw, item.span())?;
+        // The secret itself may have been written in the place of its file or variable.
+        let is_like = if name == "env" { plain::is_variable(&expanded.text) } else { plain::is_path(&expanded.text) };
+        self.show_if(is_like && expanded.is_typed(0..expanded.text.len()), item.span());
         Some((name.to_owned(), expanded.text, item.span()))
     }
 
@@ -113,7 +117,11 @@ impl Walk<'_> {
                 Ok(None) => "not set",
                 Err(NotText) => "not UTF-8 text",
             };
-            self.mistake(at, format!("the environment variable {name} is {how}"));
+            let title = format!("the environment variable{} of `{path}` is {how}", plain::spaced_variable(name));
+            let mistake = self.mistake(at, title);
+            if !plain::is_variable(name) {
+                mistake.help = Some("name a variable here, not the secret: `{ env = \"NAME\" }`".into());
+            }
             return None;
         }
         self.file(name, at, path, Use::Secret).then(|| json!({ "file": name }).into())
@@ -122,6 +130,8 @@ impl Walk<'_> {
     /// Whether a file that the catalog names can be used; says so if not.
     pub(super) fn file(&mut self, name: &str, at: Range<usize>, path: &str, what: Use) -> bool {
         let file = PathBuf::from(name);
+        let shown = plain::spaced_path(&file);
+        self.show_if(!shown.is_empty(), at.clone());
         let patience = self.deadline.saturating_duration_since(Instant::now()).max(LEAST_PATIENCE);
         let look = {
             let file = file.clone();
@@ -144,9 +154,9 @@ impl Walk<'_> {
             return false;
         }
         if what != Use::Public && readable_by_all {
-            let title = format!("the secret file {name} can be read by every user of this machine");
+            let title = format!("the secret file{shown} can be read by every user of this machine");
             if self.strict_secret_files {
-                self.mistake(at, title).help = Some(format!("chmod o-r {name}"));
+                self.mistake(at, title).help = Some(format!("chmod o-r{}", if shown.is_empty() { " FILE" } else { &shown }));
                 return false;
             }
             self.warnings.push(format!("`{path}`: {title}"));

@@ -3,7 +3,7 @@
 
 use std::{mem, ops::Range, time::Instant};
 
-use probity_probes::address::nearest;
+use probity_probes::{address::nearest, plain};
 use serde_json::{Map, Value, json};
 use toml::{
     Spanned,
@@ -53,6 +53,8 @@ pub(super) struct Walk<'a> {
     pub(super) cleared: Vec<Range<usize>>,
     /// Secrets by value, to be kept out of other sentences.
     pub(super) secrets: Vec<String>,
+    /// What came from the environment into a URL, and is to be kept out of what peers say.
+    pub(super) concealed: Vec<String>,
 }
 
 impl<'a> Walk<'a> {
@@ -71,6 +73,7 @@ impl<'a> Walk<'a> {
             hidden: Vec::new(),
             cleared: Vec::new(),
             secrets: Vec::new(),
+            concealed: Vec::new(),
         }
     }
 
@@ -101,13 +104,19 @@ impl<'a> Walk<'a> {
             let name = key.get_ref().as_ref();
             let rule = named.and_then(|named| named.get(name)).or_else(|| rules::others(schema));
             let Some(rule) = rule else {
+                self.hidden.push(item.span());
                 self.unknown_key(key.span(), name, named, path);
                 continue;
             };
-            let twin = if rules::is_secret(rule) && named.is_none_or(|named| !named.contains_key(name)) {
-                self.secret_of(name, item, rule, &join(path, name))
+            let is_known = named.is_some_and(|named| named.contains_key(name));
+            let shown_name = if is_known || plain::is_name(name) { name } else { "…" };
+            if shown_name != name {
+                self.hidden.push(key.span());
+            }
+            let twin = if rules::is_secret(rule) && !is_known {
+                self.secret_of(name, item, rule, &join(path, shown_name))
             } else {
-                self.value(item, rule, &join(path, name))
+                self.value(item, rule, &join(path, shown_name))
             };
             if let Some(twin) = twin {
                 value.insert(name.to_owned(), twin.value);
@@ -130,7 +139,13 @@ impl<'a> Walk<'a> {
         }
         let known: Vec<&str> = named.into_iter().flat_map(|named| named.keys().map(String::as_str)).collect();
         let near = nearest(name, known.iter().copied()).map(str::to_owned);
-        let title = if path.is_empty() { format!("unknown key `{name}`") } else { format!("unknown key `{name}` in `{path}`") };
+        let is_bare = self.source.get(span.clone()) == Some(name);
+        let is_shown = plain::near(name, known.iter().copied()).is_some() || is_bare && plain::is_key(name);
+        if !is_shown {
+            self.hidden.push(span.clone());
+        }
+        let shown = if is_shown { format!("unknown key `{name}`") } else { "unknown key".to_owned() };
+        let title = if path.is_empty() { shown } else { format!("{shown} in `{path}`") };
         let mistake = self.mistake(span, title);
         match near {
             Some(near) => mistake.label = format!("did you mean `{near}`?"),
@@ -181,8 +196,18 @@ impl<'a> Walk<'a> {
 
     fn wrong(&mut self, span: Range<usize>, schema: &Value, found: &DeValue<'_>, path: &str) {
         let title = format!("`{path}` must be {}", rules::expected(schema));
+        let is_harmless = match found {
+            DeValue::String(text) => {
+                text.len() <= 12 && plain::is_readable(text) && text.starts_with(|c: char| c.is_ascii_digit())
+            }
+            DeValue::Array(_) | DeValue::Table(_) => false,
+            _ => span.len() <= 12,
+        };
+        self.show_if(is_harmless, span.clone());
         let label = match (schema["format"].as_str(), found) {
-            (Some("duration"), DeValue::Integer(number)) => format!("write \"{number}s\" or \"{number}ms\""),
+            (Some("duration"), DeValue::Integer(number)) if number.as_str().len() <= 6 => {
+                format!("write \"{number}s\" or \"{number}ms\"")
+            }
             _ => format!("this is {}", found_sort(found)),
         };
         self.mistake(span, title).label = label;
@@ -224,9 +249,11 @@ impl<'a> Walk<'a> {
             self.wrong(item.span(), schema, item.get_ref(), path);
             return None;
         };
-        let text = self.expand(raw, item.span())?.text;
+        let expanded = self.expand(raw, item.span())?;
+        let is_typed = expanded.is_typed(0..expanded.text.len());
+        let text = expanded.text;
         if words.contains(&text.as_str()) {
-            self.cleared.push(item.span());
+            self.clear(item.span());
             return Some(Value::from(text).into());
         }
         if let Some(instead) = unsupported::instead(path, &text) {
@@ -237,8 +264,11 @@ impl<'a> Walk<'a> {
         let expected = rules::expected(schema);
         let same = words.iter().copied().find(|word| word.eq_ignore_ascii_case(&text));
         let near = same.or_else(|| nearest(&text, words.iter().copied())).map(str::to_owned);
-        self.cleared.push(item.span());
-        let mistake = self.mistake(item.span(), format!("unknown word \"{text}\" for `{path}`"));
+        // What resembles no word that is known here may be anything.
+        let is_shown = is_typed && near.is_some() && plain::is_word(&text);
+        self.show_if(is_shown, item.span());
+        let shown = if is_shown { format!(" \"{text}\"") } else { String::new() };
+        let mistake = self.mistake(item.span(), format!("unknown word{shown} for `{path}`"));
         mistake.label = near.map_or_else(|| format!("must be {expected}"), |near| format!("did you mean \"{near}\"?"));
         None
     }

@@ -6,7 +6,13 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 use url::{Position, Url};
 
-use crate::{backend::ConfigError, secret::Secret, tls::TlsConfig, wire::dial::Target};
+use crate::{
+    backend::ConfigError,
+    plain::{is_parameter, is_scheme, mistaken},
+    secret::Secret,
+    tls::TlsConfig,
+    wire::dial::Target,
+};
 
 /// One place to connect to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +48,12 @@ const SEVERAL_USERS: &str =
 /// What fits into the address of a socket (unix(7), `sun_path`).
 const LONGEST_SOCKET: usize = 107;
 
+/// What to do with a password that breaks its URL.
+const ENCODE: &str = "encode the password, or use `password = { env = … }`";
+
 /// A URL whose password, if it has one, was moved into a [`Secret`]. It may name several hosts: `scheme://a,b:1/path`.
+///
+/// No error of it quotes a piece of it, because a password that is not encoded makes any piece a part of itself.
 #[derive(Clone)]
 pub struct Address {
     /// With the first host only.
@@ -50,6 +61,8 @@ pub struct Address {
     places: Vec<Place>,
     user: Option<String>,
     password: Option<Secret>,
+    /// Whether a part of it came from the environment: then nothing in it is known to be harmless.
+    expanded: bool,
 }
 
 /// A host and the port that was written behind it.
@@ -65,7 +78,11 @@ impl Address {
     /// # Errors
     /// What is wrong with it, as a sentence that does not repeat it.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let not_a_url = |error| format!("not a URL: {error}");
+        // What `Url` removes at both ends, and would remove within, where a password would be another one.
+        let text = text.trim_matches(|c: char| c <= ' ');
+        if text.chars().any(char::is_control) {
+            return Err(format!("a URL with a control character in it: {ENCODE}"));
+        }
         let Parts { bare, user_info, hosts } = Parts::of(text)?;
         let url = Url::parse(&bare).map_err(not_a_url)?;
         if !url.username().is_empty() || url.password().is_some() {
@@ -75,11 +92,20 @@ impl Address {
         let login = Url::parse(&format!("any://{user_info}host")).map_err(not_a_url)?;
         let places = hosts.iter().map(|host| Place::parse(url.scheme(), host)).collect::<Result<Vec<_>, _>>();
         let places = places.map_err(not_a_url)?;
+        if !is_encoded(&user_info) {
+            return Err(format!("a URL whose user or password has a `%` that encodes nothing: {ENCODE}"));
+        }
         let decode = |part: &str| percent_encoding::percent_decode_str(part).decode_utf8().map(std::borrow::Cow::into_owned);
-        let not_utf8 = |_| "the user name or password is not percent-encoded UTF-8".to_owned();
+        let not_utf8 = |_| "a URL whose user or password is not percent-encoded UTF-8".to_owned();
         let user = Some(login.username()).filter(|user| !user.is_empty()).map(decode).transpose().map_err(not_utf8)?;
         let password = login.password().map(decode).transpose().map_err(not_utf8)?.map(Secret::value);
-        Ok(Self { url, places, user, password })
+        Ok(Self { url, places, user, password, expanded: false })
+    }
+
+    /// Marks a URL of which a part came from the environment: its errors name nothing of it.
+    #[must_use]
+    pub fn expanded(self) -> Self {
+        Self { expanded: true, ..self }
     }
 
     /// The scheme, in lower case.
@@ -165,16 +191,35 @@ impl Address {
     /// Refuses a scheme or a parameter that this backend does not know.
     ///
     /// # Errors
-    /// A sentence with a suggestion.
+    /// A sentence with a suggestion. It names a parameter only if that is a plain word that was typed.
     pub fn expect(&self, schemes: &[&str], parameters: &[&str]) -> Result<(), String> {
         if !schemes.contains(&self.scheme()) {
-            return Err(unknown("URL scheme", self.scheme(), schemes));
+            return Err(match nearest(self.scheme(), schemes.iter().copied()) {
+                Some(near) if !self.expanded && is_scheme(self.scheme()) => {
+                    format!("unknown URL scheme `{}`; did you mean `{near}`?", self.scheme())
+                }
+                _ if !self.expanded && is_scheme(self.scheme()) => {
+                    format!("unknown URL scheme `{}`; known are {}", self.scheme(), schemes.join(", "))
+                }
+                _ => format!("unknown URL scheme; known are {}", schemes.join(", ")),
+            });
         }
-        match self.parameters().find(|(key, _)| !parameters.contains(&key.as_str())) {
-            Some((key, _)) if parameters.is_empty() => Err(format!("the URL takes no parameters, but has `{key}`")),
-            Some((key, _)) => Err(unknown("URL parameter", &key, parameters)),
-            None => Ok(()),
-        }
+        let stranger = self.parameters().enumerate().find(|(_, (key, _))| !parameters.contains(&key.as_str()));
+        let Some((at, (key, _))) = stranger else { return Ok(()) };
+        let is_named = !self.expanded && is_parameter(&key);
+        let shown = if is_named { format!("`{key}`") } else { format!("{} (its name is not shown)", at + 1) };
+        Err(match nearest(&key, parameters.iter().copied()) {
+            _ if parameters.is_empty() && is_named => format!("the URL takes no parameters, but has {shown}"),
+            _ if parameters.is_empty() => format!("the URL takes no parameters, but has parameter {}", at + 1),
+            Some(near) if is_named => format!("unknown URL parameter {shown}; did you mean `{near}`?"),
+            _ => format!("unknown URL parameter {shown}; known are {}", parameters.join(", ")),
+        })
+    }
+
+    /// "unknown X `y`; did you mean `z`?", of the value of a parameter.
+    #[must_use]
+    pub fn mistaken(&self, what: &str, word: &str, known: &[&str]) -> String {
+        if self.expanded { format!("unknown {what}; known are {}", known.join(", ")) } else { mistaken(what, word, known) }
     }
 
     /// User name and password, from the URL or from keys of their own, but not from both.
@@ -281,8 +326,11 @@ impl Parts {
     /// Each host may repeat the scheme, as lists of NATS servers do.
     fn of(text: &str) -> Result<Self, String> {
         let Some((scheme, rest)) = text.split_once("://") else {
-            return Ok(Self { bare: text.to_owned(), user_info: String::new(), hosts: Vec::new() });
+            return Err("not a URL: it begins with a scheme and `://`".into());
         };
+        if scheme.is_empty() || !scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')) {
+            return Err("not a URL: it begins with a scheme and `://`".into());
+        }
         let again = format!(",{scheme}:");
         let (mut rest, mut repeated) = (rest.to_owned(), None);
         let end = loop {
@@ -295,6 +343,16 @@ impl Parts {
             repeated.get_or_insert(comma);
         };
         let (authority, behind) = rest.split_at(end);
+        if behind.contains('@') {
+            // The password may hold `/`, `?` or `#`; then what looks like host and port is a part of it.
+            return Err(format!("a URL with an `@` behind its host: {ENCODE}; elsewhere `@` is written %40"));
+        }
+        if behind.contains('#') {
+            return Err(format!("a URL with a `#` in it, and no fragment is used: {ENCODE}; elsewhere `#` is written %23"));
+        }
+        if authority.contains('\\') {
+            return Err(format!("a URL with a backslash before its path: {ENCODE}"));
+        }
         let (user_info, hosts) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
         let is_behind = repeated.is_some_and(|comma| comma < user_info.len());
         if is_behind || user_info.split_once('@').is_some_and(|(_, more)| more.contains(',')) {
@@ -329,7 +387,29 @@ pub fn checked(tls: TlsConfig) -> Result<TlsConfig, ConfigError> {
     }
 }
 
-/// "unknown X `y`; did you mean `z`?", or the list of what is known.
+/// Why the `url` crate refuses something, in its own words, which repeat nothing.
+fn not_a_url(error: url::ParseError) -> String {
+    match error {
+        url::ParseError::InvalidPort => {
+            format!("not a URL: the port is not a number up to 65535; if it is part of a password, {ENCODE}")
+        }
+        url::ParseError::RelativeUrlWithoutBase => "not a URL: it begins with a scheme and `://`".into(),
+        url::ParseError::InvalidDomainCharacter | url::ParseError::IdnaError => {
+            format!("not a URL: a host has characters that no host has; if they are part of a password, {ENCODE}")
+        }
+        error => format!("not a URL: {error}"),
+    }
+}
+
+/// Whether each `%` begins an encoded byte.
+fn is_encoded(text: &str) -> bool {
+    let is_hex = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_hexdigit);
+    let bytes = text.as_bytes();
+    (0..bytes.len()).all(|at| bytes[at] != b'%' || is_hex(bytes.get(at + 1)) && is_hex(bytes.get(at + 2)))
+}
+
+/// "unknown X `y`; did you mean `z`?", or the list of what is known. It quotes the word whatever it is: for words of
+/// whoever reads the sentence. Those of a catalog go to [`mistaken`].
 #[must_use]
 pub fn unknown(what: &str, word: &str, known: &[&str]) -> String {
     match nearest(word, known.iter().copied()) {
@@ -340,6 +420,10 @@ pub fn unknown(what: &str, word: &str, known: &[&str]) -> String {
 
 /// The known word that was most likely meant.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // No known word is longer, and comparing takes the product of both lengths.
+    if word.len() > 64 {
+        return None;
+    }
     known
         .into_iter()
         .map(|candidate| (strsim::jaro_winkler(&word.to_lowercase(), candidate), candidate))
@@ -368,7 +452,18 @@ impl fmt::Display for Address {
 
 impl<'de> Deserialize<'de> for Address {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::parse(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+        /// As the agent hands it on: a text, or a table where a part of it came from the environment.
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "a URL in quotes")]
+        enum Written {
+            Typed(String),
+            Expanded { expanded: String },
+        }
+        let parsed = match Written::deserialize(deserializer)? {
+            Written::Typed(text) => Self::parse(&text),
+            Written::Expanded { expanded } => Self::parse(&expanded).map(Self::expanded),
+        };
+        parsed.map_err(serde::de::Error::custom)
     }
 }
 
@@ -405,13 +500,14 @@ mod tests {
         let address = Address::parse("nats://u:p@a:1,nats://[::1]:2,c/x?y").expect("a URL");
         assert_eq!((address.to_string().as_str(), address.user()), ("nats://a:1,[::1]:2,c/x", Some("u")));
         assert_eq!(Address::parse("http://:80").expect_err("no host"), "not a URL: empty host");
+        let port = not_a_url(url::ParseError::InvalidPort);
         for (wrong, why) in [
             ("nats://a,,b", "a URL with an empty place in its list of hosts"),
             ("nats://a,", "a URL with an empty place in its list of hosts"),
             ("nats://u:p@a,nats://v:q@b", SEVERAL_USERS),
             ("nats://a,nats://v:q@b", SEVERAL_USERS),
             ("nats://u:p@a,v:q@b", SEVERAL_USERS),
-            ("nats://a:1,b:x", "not a URL: invalid port number"),
+            ("nats://a:1,b:x", port.as_str()),
         ] {
             assert_eq!(Address::parse(wrong).err().as_deref(), Some(why), "{wrong}");
         }
@@ -443,6 +539,66 @@ mod tests {
         assert_eq!(format!("{address} {address:?}"), "postgres://db:6432/orders postgres://db:6432/orders");
         assert_eq!(places("postgres://db:6432/orders"), ["db:6432"]);
         assert_eq!(address.path().as_deref(), Some("orders"));
+    }
+
+    /// Every way in which a password that is not encoded breaks its URL.
+    #[test]
+    fn no_piece_of_a_url_is_quoted() {
+        const SECRET: &str = "Super?SecretTail";
+        for sign in ["/", "?", "#", "%", "%zz", "@/", ":/", "\\", " /", "\t", "\n", "?x=", "/?&", "%2"] {
+            for form in
+                ["postgres://user:§@host/db", "http://user:§@host:80/db", "nats://a,b:§@c", "§", "postgres://§", "u/§@//h:1/s"]
+            {
+                let url = form.replace('§', &format!("Secret{sign}Tail"));
+                let Err(why) = Address::parse(&url) else { continue };
+                assert!(!why.contains("Secret") && !why.contains("Tail"), "{url:?}: {why}");
+            }
+        }
+        for (url, why) in [
+            (
+                "postgres://user:1/2@host/db",
+                "a URL with an `@` behind its host: encode the password, or use `password = { env = … }`; elsewhere `@` is written %40",
+            ),
+            (
+                "postgres://user:pa#ss@host/db",
+                "a URL with an `@` behind its host: encode the password, or use `password = { env = … }`; elsewhere `@` is written %40",
+            ),
+            (
+                "postgres://host/db#x",
+                "a URL with a `#` in it, and no fragment is used: encode the password, or use `password = { env = … }`; elsewhere `#` is written %23",
+            ),
+            (
+                "postgres://u:a%b@host",
+                "a URL whose user or password has a `%` that encodes nothing: encode the password, or use `password = { env = … }`",
+            ),
+            (
+                "postgres://u:a\tb@host",
+                "a URL with a control character in it: encode the password, or use `password = { env = … }`",
+            ),
+            ("user:secret@host", "not a URL: it begins with a scheme and `://`"),
+        ] {
+            assert_eq!(Address::parse(url).expect_err(SECRET), why, "{url:?}");
+        }
+        assert_eq!(places(" postgres://db:6432/orders\n"), ["db:6432"]);
+    }
+
+    #[test]
+    fn a_parameter_is_named_only_if_it_is_a_word_that_was_typed() {
+        let expect =
+            |url: &str, known: &[&str]| Address::parse(url).expect("a URL").expect(&["x"], known).expect_err("a stranger");
+        assert_eq!(
+            expect("x://h?sslmode=1&Zq7SENTINELx9", &["sslmode"]),
+            "unknown URL parameter 2 (its name is not shown); known are sslmode"
+        );
+        assert_eq!(expect("x://h?Zq7SENTINELx9=1", &[]), "the URL takes no parameters, but has parameter 1");
+        assert_eq!(expect("x://h?colour=1", &[]), "the URL takes no parameters, but has `colour`");
+        let expanded: Address = serde_json::from_value(serde_json::json!({ "expanded": "x://h?sslmod=1" })).expect("a URL");
+        assert_eq!(
+            expanded.expect(&["x"], &["sslmode"]).expect_err("a stranger"),
+            "unknown URL parameter 1 (its name is not shown); known are sslmode"
+        );
+        assert_eq!(expanded.expect(&["y"], &[]).expect_err("a stranger"), "unknown URL scheme; known are y");
+        assert_eq!(expanded.mistaken("sslmode", "requir", &["require"]), "unknown sslmode; known are require");
     }
 
     #[test]

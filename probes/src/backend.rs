@@ -10,6 +10,7 @@ use crate::{
     failure::{Failure, FailureKind},
     manual::Manual,
     run::{Depth, Outcome, Run},
+    secret::Secret,
     wire::{dial::Target, resolve::Resolver, sniff::Protocol},
 };
 
@@ -136,6 +137,8 @@ pub struct Options {
     pub certificate: Duration,
     /// Who resolves names.
     pub resolver: Resolver,
+    /// Texts that no text of a peer may bring back: parts of a URL that came from the environment, say.
+    pub concealed: Vec<Secret>,
 }
 
 impl Default for Options {
@@ -151,6 +154,7 @@ impl Default for Options {
             latency: None,
             certificate: Duration::from_hours(336),
             resolver: Resolver::System,
+            concealed: Vec::new(),
         }
     }
 }

@@ -95,7 +95,7 @@ impl<'a> Candidates<'a> {
         }
         let others = self.told(|tried| tried.place != place);
         if !others.is_empty() {
-            failure.message = run.redactor().clean(&format!("{}; also tried: {others}", failure.message));
+            failure.message = run.redactor().clean_own(&format!("{}; also tried: {others}", failure.message));
         }
         failure
     }

@@ -155,7 +155,7 @@ pub struct Failure {
     /// The phase in which it happened.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phase: Option<Phase>,
-    /// The server's own code, verbatim, or a code of ours for TLS and name resolution.
+    /// A code of the manual, a number or status of the server, or a code of ours: never free words of the server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
     /// One sentence of ours.
@@ -166,6 +166,47 @@ pub struct Failure {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server_message: Option<String>,
 }
+
+/// The codes of our own, besides those of the manuals: what this machine, the resolver, TLS or a peer's first bytes say.
+pub const OWN_CODES: &[&str] = &[
+    "attention",
+    "bad_certificate",
+    "body_too_large",
+    "client_cert",
+    "closed",
+    "configuration",
+    "error",
+    "expired",
+    "foreign_host",
+    "foreign_protocol",
+    "hostname",
+    "native_encryption",
+    "native_port",
+    "negotiation",
+    "no_common_version",
+    "nodata",
+    "not_json",
+    "not_yet_valid",
+    "nxdomain",
+    "plaintext",
+    "redirect_circle",
+    "redirect_elsewhere",
+    "redirect_limit",
+    "refused",
+    "reply_too_long",
+    "required",
+    "revoked",
+    "routing",
+    "servfail",
+    "set_name",
+    "timeout",
+    "tls_expected",
+    "txt",
+    "unreachable",
+    "untrusted",
+    "version",
+    "x_protocol",
+];
 
 /// How the code of a failure begins that a proxy has said, of which the server knows nothing.
 pub(crate) const OF_PROXY: &str = "proxy ";
@@ -189,15 +230,26 @@ impl Failure {
     /// a code that is not in the manual is a `query` failure.
     #[must_use]
     pub fn server(code: impl Into<String>, words: impl Into<String>) -> Self {
-        let code = code.into();
-        Self::new(FailureKind::Query, format!("the server answered with the error {code}")).with_code(code).with_words(words)
+        Self { code: Some(code.into()), ..Self::new(FailureKind::Query, SERVER_ERROR) }.with_words(words)
     }
 
-    /// With a code.
+    /// With a code of ours, one of [`OWN_CODES`].
     #[must_use]
     pub fn with_code(mut self, code: impl Into<String>) -> Self {
-        self.code = Some(code.into());
+        let code = code.into();
+        debug_assert!(is_own_code(&code) || is_number(&code), "the code `{code}` is not in OWN_CODES");
+        self.code = Some(code);
         self
+    }
+
+    /// Leaves of a server's code what is of a closed set or has a fixed form: `known` is what the manual calls it.
+    pub(crate) fn close_code(&mut self, known: Option<&str>) {
+        self.code = self.code.take().and_then(|code| closed_code(&code, known));
+        if self.kind == FailureKind::Query && self.message == SERVER_ERROR {
+            if let Some(code) = &self.code {
+                self.message = format!("{SERVER_ERROR}: {code}");
+            }
+        }
     }
 
     /// With a remedy that is more specific than the kind's.
@@ -355,6 +407,58 @@ impl Failure {
     }
 }
 
+/// What is said of an error that no manual explains.
+const SERVER_ERROR: &str = "the server answered with an error";
+
+/// Whether a code is of our own.
+fn is_own_code(code: &str) -> bool {
+    let numbered = ["librdkafka ", OF_PROXY].iter().find_map(|start| code.strip_prefix(start));
+    OWN_CODES.contains(&code) || numbered.is_some_and(is_number)
+}
+
+/// A number of up to six digits.
+fn is_number(word: &str) -> bool {
+    let digits = word.strip_prefix('-').unwrap_or(word);
+    (1..=6).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// A number, a status, or what looks like the code of a family of servers, and has no room for words.
+fn is_fixed(word: &str) -> bool {
+    let is_hex = |digits: &str| (2..=8).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_sqlstate = word.len() == 5
+        && word.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase())
+        && word.bytes().filter(u8::is_ascii_digit).count() >= 2;
+    is_number(word)
+        || is_sqlstate
+        || word.strip_prefix("0x").is_some_and(is_hex)
+        || word.strip_prefix("ORA-").is_some_and(is_number)
+}
+
+/// Words of ours around numbers of the server.
+const AROUND: [&str; 7] = ["HTTP", "state", "SUBACK", "PUBACK", "DISCONNECT", "tls", "login"];
+
+/// The classes of Neo4j's codes; there are hundreds of titles, and nothing ties a peer to them.
+const CLASSES: [&str; 4] = ["Neo.ClientError", "Neo.ClientNotification", "Neo.DatabaseError", "Neo.TransientError"];
+
+fn closed_code(code: &str, known: Option<&str>) -> Option<String> {
+    let is_closed = |word: &str| is_fixed(word) || AROUND.contains(&word);
+    if is_own_code(code) || (code.len() <= 24 && code.split(' ').all(is_closed)) {
+        return Some(code.to_owned());
+    }
+    let first = code.split(' ').next().filter(|word| is_fixed(word));
+    let class = || CLASSES.into_iter().find(|class| code.starts_with(class)).map(str::to_owned);
+    let Some(known) = known else { return first.map(str::to_owned).or_else(class) };
+    let Some(start) = known.strip_suffix('*') else { return Some(known.to_owned()) };
+    // The number behind the name of a block, say.
+    let rest = code.get(start.len()..).and_then(|rest| rest.strip_prefix('/')).filter(|rest| is_number(rest));
+    match (rest, first) {
+        (Some(rest), _) => Some(format!("{start}/{rest}")),
+        // `5*` stands for 503, and 503 says more.
+        (None, Some(first)) if first.len() >= start.len() => Some(first.to_owned()),
+        _ => Some(start.trim_end_matches(['.', ' ', '\'']).to_owned()),
+    }
+}
+
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         Self::from_io(&error)
@@ -468,6 +572,38 @@ mod tests {
     fn exhausted_descriptors_are_the_probes_own_fault() {
         let failure = Failure::from_io(&io::Error::from_raw_os_error(24));
         assert_eq!((failure.kind, failure.fault_domain), (FailureKind::ConnectFailed, FaultDomain::Probe));
+    }
+
+    #[test]
+    fn no_free_words_are_a_code() {
+        for (code, known, closed) in [
+            ("zebra crossing 42", None, None),
+            ("ZEBRA", None, None),
+            ("ERR zebra crossing 42", None, None),
+            ("ERR unknown command 'zebra'", Some("ERR unknown command*"), Some("ERR unknown command")),
+            ("noauth", Some("NOAUTH"), Some("NOAUTH")),
+            ("500 zebra crossing", None, Some("500")),
+            ("500 No cluster leader, zebra", Some("500 No cluster leader*"), Some("500 No cluster leader")),
+            ("503", Some("5*"), Some("503")),
+            ("503 zebra", Some("503*"), Some("503")),
+            ("403 cluster_block_exception/8", Some("403 cluster_block_exception*"), Some("403 cluster_block_exception/8")),
+            ("403 cluster_block_exception/zebra", Some("403 cluster_block_exception*"), Some("403 cluster_block_exception")),
+            ("08P01 no such user: zebra", Some("08P01 no such user*"), Some("08P01 no such user")),
+            ("42P01", Some("42*"), Some("42P01")),
+            ("42P01 in zebra", Some("42*"), Some("42P01")),
+            ("ORA-01017", None, Some("ORA-01017")),
+            ("0x2100", None, Some("0x2100")),
+            ("HTTP 503", Some("HTTP*"), Some("HTTP 503")),
+            ("18456 state 5", Some("18456*"), Some("18456 state 5")),
+            ("SUBACK 0x87", Some("SUBACK*"), Some("SUBACK 0x87")),
+            ("Neo.ClientError.Zebra.Crossing", None, Some("Neo.ClientError")),
+            ("Neo.Zebra.Crossing", None, None),
+            ("proxy 502", None, Some("proxy 502")),
+            ("proxy zebra", None, None),
+            ("plaintext", None, Some("plaintext")),
+        ] {
+            assert_eq!(closed_code(code, known).as_deref(), closed, "{code}");
+        }
     }
 
     #[test]

@@ -27,6 +27,8 @@ use rustix::fs::OFlags;
 use tokio::sync::{Semaphore, watch};
 use zeroize::Zeroizing;
 
+use crate::plain::spaced_path;
+
 /// Largest secret, certificate or key file, in bytes.
 pub const LIMIT: u64 = 64 * 1024;
 
@@ -61,14 +63,14 @@ impl Trouble {
     /// The sentence about a file: `the secret file /run/db is not a regular file: it is a FIFO`.
     #[must_use]
     pub fn sentence(&self, what: &str, path: &Path) -> String {
-        let path = path.display();
+        let path = spaced_path(path);
         match self {
-            Self::Missing => format!("the {what} {path} cannot be read: it does not exist"),
-            Self::Denied => format!("the {what} {path} cannot be read: permission denied"),
-            Self::NotRegular(kind) => format!("the {what} {path} is not a regular file: it is a {kind}"),
-            Self::TooLarge(limit) => format!("the {what} {path} is larger than {}", Size(*limit)),
-            Self::Late => format!("reading the {what} {path} did not end in time"),
-            Self::Io(error) => format!("the {what} {path} cannot be read: {error}"),
+            Self::Missing => format!("the {what}{path} cannot be read: it does not exist"),
+            Self::Denied => format!("the {what}{path} cannot be read: permission denied"),
+            Self::NotRegular(kind) => format!("the {what}{path} is not a regular file: it is a {kind}"),
+            Self::TooLarge(limit) => format!("the {what}{path} is larger than {}", Size(*limit)),
+            Self::Late => format!("reading the {what}{path} did not end in time"),
+            Self::Io(error) => format!("the {what}{path} cannot be read: {error}"),
         }
     }
 }

@@ -155,6 +155,17 @@ pub const COMMON_FACTS: &[FactRow] = &[
     },
 ];
 
+impl CodeRow {
+    /// The code without the phase that it is for.
+    fn word(&self) -> &'static str {
+        self.code.split(" in ").next().filter(|_| self.is_for_phase()).unwrap_or(self.code)
+    }
+
+    fn is_for_phase(&self) -> bool {
+        Phase::ALL.iter().any(|phase| self.code.ends_with(&format!(" in {phase}")))
+    }
+}
+
 impl Manual {
     /// What is declared of a fact.
     #[must_use]
@@ -189,7 +200,9 @@ impl Manual {
 
     /// Gives a failure that carries a server's code its kind, sentence and remedy.
     pub(crate) fn explain(&self, failure: &mut Failure) {
-        let Some(row) = failure.code.as_deref().and_then(|code| self.code_in(code, failure.phase)) else { return };
+        let row = failure.code.as_deref().and_then(|code| self.code_in(code, failure.phase));
+        failure.close_code(row.map(CodeRow::word));
+        let Some(row) = row else { return };
         let remedy = if row.remedy.is_empty() { row.kind.remedy() } else { row.remedy };
         *failure = Failure {
             phase: failure.phase,

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
 
 use crate::{
-    address::unknown,
     backend::{Backend, ConfigError, Options, Probe},
     manual::Manual,
+    plain::{mistaken, serde_words},
     run::Depth,
     session::Asker,
 };
@@ -77,7 +77,7 @@ impl Entry {
 fn build<B: Backend>(config: serde_json::Value, options: Options) -> Result<Arc<dyn Probe>, ConfigError> {
     let config = serde_path_to_error::deserialize(config).map_err(|error| {
         let path = error.path().to_string();
-        ConfigError::new(if path == "." { String::new() } else { path }, error.into_inner().to_string())
+        ConfigError::new(if path == "." { String::new() } else { path }, serde_words(&error.into_inner()))
     })?;
     if options.depth == Depth::Roundtrip && !B::ROUNDTRIP {
         return Err(ConfigError::new("depth", format!("`{}` has no round trip: its deepest questions are `deep`", B::KIND)));
@@ -99,6 +99,6 @@ pub fn find(kind: &str) -> Result<&'static Entry, String> {
     match registry().iter().find(|registration| registration.kind == kind) {
         Some(Registration { entry: Some(entry), .. }) => Ok(entry),
         Some(_) => Err(format!("this build has no `{kind}` backend")),
-        None => Err(unknown("backend", kind, &registry().iter().map(|r| r.kind).collect::<Vec<_>>())),
+        None => Err(mistaken("backend", kind, &registry().iter().map(|r| r.kind).collect::<Vec<_>>())),
     }
 }

@@ -465,8 +465,8 @@ impl Run {
             _ => {}
         }
         let redactor = self.redactor();
-        failure.message = redactor.clean(&failure.message);
-        failure.code = failure.code.map(|code| crate::redact::one_line(&redactor.clean(&code), 64));
+        failure.message = redactor.clean_own(&failure.message);
+        failure.code = failure.code.map(|code| redactor.clean_own(&code));
         failure.server_message = failure.server_message.map(|words| redactor.clean(&words));
         failure
     }
@@ -518,6 +518,11 @@ impl Run {
         bytes
     }
 
+    /// Keeps a text out of every text of this run: what is made of a secret, such as a header that carries it.
+    pub fn conceal(&mut self, text: &str) {
+        Arc::make_mut(&mut self.seen().redactor).avoid(text);
+    }
+
     /// Asks somebody else beside the session, for no longer than one question may take. The connections that this takes
     /// are not the session's.
     ///
@@ -558,12 +563,18 @@ impl Run {
     /// Notes a finding. Its code is declared in the backend's manual.
     pub fn finding(&mut self, finding: Finding) {
         debug_assert!(self.manual.finding(&finding.code).is_some(), "the finding `{}` is not in the manual", finding.code);
+        let redactor = self.redactor();
+        let clean = |value: Value| match value {
+            Value::Text(text) => Value::from(redactor.clean(&text)),
+            other => other,
+        };
+        let finding = Finding { observed: clean(finding.observed), threshold: finding.threshold.map(clean), ..finding };
         self.notes.findings.push(finding);
     }
 
     /// Notes that a question was refused: coverage is partial.
     pub fn missing(&mut self, question: impl Into<String>) {
-        let question = question.into();
+        let question = self.redactor().clean_own(&question.into());
         if !self.notes.missing.contains(&question) {
             self.notes.missing.push(question);
         }

@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 use crate::{
     failure::{Failure, FailureKind},
     files::{self, Trouble},
+    plain::{spaced_path, spaced_variable},
 };
 
 /// What a file with a secret is called in sentences.
@@ -79,7 +80,9 @@ fn mistake(sentence: impl Into<String>, remedy: &str) -> Failure {
 }
 
 fn from_environment(name: &str) -> Result<Zeroizing<String>, Failure> {
-    let told = |how: &str, remedy: &str| Err(mistake(format!("the environment variable {name} {how}"), remedy));
+    let told = |how: &str, remedy: &str| {
+        Err(mistake(format!("the environment variable{} of a secret {how}", spaced_variable(name)), remedy))
+    };
     match std::env::var_os(name).map(std::ffi::OsString::into_string) {
         None => told("is not set", "Set the variable in the environment of Probity."),
         Some(Err(_)) => told("is not UTF-8 text", "Set the variable to text in UTF-8."),
@@ -104,7 +107,7 @@ pub(crate) fn unreadable(path: &Path, trouble: &Trouble) -> Failure {
 /// # Errors
 /// A `config` failure that names the file and no byte of it.
 pub fn text_of(path: &Path, bytes: &[u8]) -> Result<Zeroizing<String>, Failure> {
-    let told = |how: &str, remedy: &str| Err(mistake(format!("the secret file {} {how}", path.display()), remedy));
+    let told = |how: &str, remedy: &str| Err(mistake(format!("the secret file{} {how}", spaced_path(path)), remedy));
     let Ok(text) = std::str::from_utf8(bytes) else {
         return told("is not UTF-8 text", "Write the secret as UTF-8 text, without a byte order mark or binary data.");
     };

@@ -26,6 +26,7 @@ use crate::{
     manual::{COMMON_FACTS, Manual},
     redact::Redactor,
     run::{Depth, Notes, Outcome, Phase, Run, SessionKind, Status, overdue},
+    secret::Secret,
     wire::stream::{Connection, Watch},
 };
 
@@ -129,14 +130,19 @@ struct Rejected {
 }
 
 impl<B: Backend> Slot<B> {
-    fn new() -> Self {
+    /// `concealed` is never shown, whatever is read later.
+    fn new(concealed: &[Secret]) -> Self {
+        let mut redactor = Redactor::default();
+        for text in concealed.iter().filter_map(|secret| secret.read().ok()) {
+            redactor.avoid(&text);
+        }
         Self {
             warm: None,
             deep: None,
             roundtrip: None,
             rejected: None,
             stamps: Vec::new(),
-            redactor: Arc::default(),
+            redactor: Arc::new(redactor),
             leaving: Vec::new(),
             closing: JoinSet::new(),
         }
@@ -185,7 +191,7 @@ impl<B: Backend> Asker<B> {
         let mut hasher = DefaultHasher::new();
         (B::KIND, &options.name).hash(&mut hasher);
         let canary = format!("{:016x}", hasher.finish()).into();
-        let slot = tokio::sync::Mutex::new(Slot::new());
+        let slot = tokio::sync::Mutex::new(Slot::new(&options.concealed));
         Self { backend: Arc::new(backend), options, canary, slot, idle: watch::Sender::default() }
     }
 

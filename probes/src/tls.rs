@@ -29,6 +29,7 @@ use zeroize::Zeroizing;
 use crate::{
     failure::{Failure, FailureKind},
     files::{Shared, Trouble},
+    plain::spaced_path,
     run::Run,
 };
 
@@ -61,7 +62,7 @@ impl TlsConfig {
         }?;
         match &self.server_name {
             Some(name) if ServerName::try_from(name.as_str()).is_err() => {
-                Err(("tls.server_name", format!("`{name}` is neither a host name nor an address")))
+                Err(("tls.server_name", "`tls.server_name` is neither a host name nor an address".into()))
             }
             _ => Ok(()),
         }
@@ -162,7 +163,7 @@ impl ResolvesClientCert for UnmetWish {
 const CLIENT_CERTIFICATE: &str = "client certificate";
 
 fn unusable(path: &Path, what: &str, why: &str) -> Failure {
-    Failure::new(FailureKind::Config, format!("the {what} {} cannot be used: {why}", path.display()))
+    Failure::new(FailureKind::Config, format!("the {what}{} cannot be used: {why}", spaced_path(path)))
         .with_remedy("Point the catalog at a readable PEM file.")
 }
 

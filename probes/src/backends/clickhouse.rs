@@ -343,7 +343,7 @@ impl Clickhouse {
         if metric("ZooKeeperSession") == Some(0) {
             run.finding(Finding::when(self.expect.writable, "keeper_lost", "no session"));
         } else if page.status.is_server_error() {
-            let observed = exception(&page.body).map_or(page.status.to_string(), |(code, words)| format!("{code}: {words}"));
+            let observed = exception(&page.body).map_or(page.status.as_str().to_owned(), |(code, _)| format!("error {code}"));
             run.finding(Finding::when(self.expect.writable, "replicas_status", observed));
         }
         Ok(())

@@ -314,7 +314,7 @@ impl Consul {
     /// Shows the token: the question for the leader takes any. Who has just been elected knows none for a moment, and
     /// answers consistently only from then on; so a token is unknown when such an answer says so, too.
     async fn show_token(&self, session: &mut ConsulSession, run: &mut Run) -> Result<(), Failure> {
-        let unknown = |failure: &Failure| failure.code.as_deref().is_some_and(|code| code.ends_with(NOT_FOUND));
+        let unknown = |failure: &Failure| failure.server_message.as_deref().is_some_and(|words| words.contains(NOT_FOUND));
         let reply = self.answer(session, &self.path("/v1/acl/token/self"), run).await?;
         let unused = reply.status == StatusCode::UNAUTHORIZED && reply.text().contains("ACL support disabled");
         session.rights = match accepted(reply) {

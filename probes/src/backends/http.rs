@@ -202,8 +202,11 @@ expect = { status = ["200-399"] }
     fn build(config: HttpConfig) -> Result<Self, ConfigError> {
         let HttpConfig { url, method, headers, body, username, password, token, follow, body_schema, tls, query, mut expect } =
             config;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(ConfigError::new("url", crate::address::unknown("URL scheme", url.scheme(), &["http", "https"])));
+        // Parameters are the service's own.
+        let parameters: Vec<_> = url.parameters().map(|(name, _)| name).collect();
+        let parameters: Vec<_> = parameters.iter().map(String::as_str).collect();
+        if let Err(why) = url.expect(&["http", "https"], &parameters) {
+            return Err(ConfigError::new("url", why));
         }
         url.one_host("requests are made for one of them, so give each an entry of its own").map_err(ConfigError::at("url"))?;
         let secure = url.scheme() == "https";
@@ -261,7 +264,9 @@ expect = { status = ["200-399"] }
             Login::Basic(Credentials { user, password }) => {
                 let password = run.secret_if(password.as_ref()).await?.unwrap_or_default();
                 let pair = format!("{}:{}", user.as_deref().unwrap_or_default(), *password);
-                Some(format!("Basic {}", BASE64_STANDARD.encode(pair)))
+                let pair = BASE64_STANDARD.encode(pair);
+                run.conceal(&pair);
+                Some(format!("Basic {pair}"))
             }
         };
         if let Some(login) = login {
@@ -380,7 +385,7 @@ fn sensitive(what: &str, value: &str) -> Result<HeaderValue, Failure> {
 }
 
 fn header_name(key: &str, name: &str) -> Result<HeaderName, ConfigError> {
-    name.parse().map_err(|_| ConfigError::new(key, format!("`{name}` is not a header name")))
+    name.parse().map_err(|_| ConfigError::new(key, "a header has a name of letters, digits and hyphens"))
 }
 
 fn version(version: Version) -> &'static str {
@@ -430,8 +435,8 @@ impl Assertions {
             .into_iter()
             .map(|(name, value)| Ok((header_name("expect.headers", &name)?, value)))
             .collect::<Result<_, ConfigError>>()?;
-        if let Some(pointer) = expect.json.keys().find(|pointer| !is_pointer(pointer)) {
-            return Err(ConfigError::new("expect.json", format!("`{pointer}` is not a JSON pointer: write `/{pointer}`")));
+        if !expect.json.keys().all(|pointer| is_pointer(pointer)) {
+            return Err(ConfigError::new("expect.json", "a JSON pointer begins with `/`"));
         }
         Ok(Self {
             headers,

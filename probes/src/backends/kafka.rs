@@ -157,11 +157,11 @@ topics = ["orders"]
         if topics.len() > MOST_TOPICS {
             return Err(ConfigError::new("topics", format!("no more than {MOST_TOPICS} topics are looked at")));
         }
-        if let Some(name) = topics.iter().find(|name| !is_topic(name)) {
-            return Err(ConfigError::new("topics", format!("`{name}` cannot be the name of a topic")));
+        if !topics.iter().all(|name| is_topic(name)) {
+            return Err(ConfigError::new("topics", NO_TOPIC));
         }
         if !is_topic(&canary_topic) {
-            return Err(ConfigError::new("canary_topic", format!("`{canary_topic}` cannot be the name of a topic")));
+            return Err(ConfigError::new("canary_topic", NO_TOPIC));
         }
         let target = url.target(9092, url.scheme() == "kafka+ssl", tls)?;
         Ok(Self { target, login, topics, canary_topic, expect, degraded })
@@ -423,6 +423,8 @@ const ELECTION: Duration = Duration::from_secs(5);
 const UNKNOWN_TOPIC: &str = "3";
 
 /// What a name may be (`Topic.validate`).
+const NO_TOPIC: &str = "the name of a topic has 1 to 249 letters, digits and `._-`";
+
 fn is_topic(name: &str) -> bool {
     let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     (1..=249).contains(&name.len()) && ![".", ".."].contains(&name) && name.bytes().all(is_legal)

@@ -446,8 +446,9 @@ impl MongoDb {
             return Err(Failure::server(NOT_INITIATED, ""));
         }
         if let Some(wanted) = self.settings.set_name.as_deref().filter(|wanted| hello.set_name() != Some(wanted)) {
-            let seen = hello.set_name().map_or_else(|| "of no replica set".into(), |name| format!("of the replica set {name}"));
+            let seen = if hello.set_name().is_some() { "of another replica set" } else { "of no replica set" };
             return Err(Failure::new(FailureKind::Config, format!("the server is {seen}, not of {wanted}"))
+                .with_words(hello.set_name().unwrap_or_default())
                 .with_code("set_name")
                 .with_remedy("Correct the host or `replicaSet`."));
         }

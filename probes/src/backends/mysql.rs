@@ -155,7 +155,7 @@ degraded = { connections = 0.85 }
             }
             Some(other) => {
                 let known = ["DISABLED", "REQUIRED", "VERIFY_CA", "VERIFY_IDENTITY"];
-                return Err(ConfigError::new("url", crate::address::unknown("ssl-mode", other, &known)));
+                return Err(ConfigError::new("url", url.mistaken("ssl-mode", other, &known)));
             }
         };
         let target = match url.parameter("socket") {

@@ -177,11 +177,11 @@ url = "nats://localhost:4222"
                 Credentials { user: None, password: None } => Login::Nobody,
             },
         };
-        if let Some(stream) = streams.iter().find(|stream| !is_stream(stream)) {
-            return Err(ConfigError::new("streams", format!("`{stream}` is no name of a stream")));
+        if !streams.iter().all(|stream| is_stream(stream)) {
+            return Err(ConfigError::new("streams", NO_STREAM));
         }
-        if let Some(stream) = canary_stream.as_ref().filter(|stream| !is_stream(stream)) {
-            return Err(ConfigError::new("canary_stream", format!("`{stream}` is no name of a stream")));
+        if canary_stream.as_ref().is_some_and(|stream| !is_stream(stream)) {
+            return Err(ConfigError::new("canary_stream", NO_STREAM));
         }
         Ok(Self { target, login, monitor, streams, canary_stream, expect, degraded })
     }
@@ -359,7 +359,6 @@ impl Nats {
             Err(failure) => failure,
         };
         let unhealthy = self.expect.jetstream;
-        let words = failure.server_message.clone().unwrap_or_default();
         match failure.code.as_deref() {
             None => return Err(failure),
             Some("no answer") => {
@@ -374,9 +373,9 @@ impl Nats {
                 }
                 return Ok(false);
             }
-            Some("10008" | "10004" | "10009") => run.finding(Finding::when(unhealthy, "no_meta_leader", words)),
+            Some(code @ ("10008" | "10004" | "10009")) => run.finding(Finding::when(unhealthy, "no_meta_leader", code)),
             Some(code) if code.starts_with("Permissions Violation") => run.missing(QUESTION),
-            Some(code) => run.finding(Finding::when(unhealthy, "jetstream_error", format!("{code} {words}"))),
+            Some(code) => run.finding(Finding::when(unhealthy, "jetstream_error", code)),
         }
         Ok(true)
     }
@@ -479,6 +478,9 @@ async fn refused(link: &Link, subject: &str) -> String {
         }
     }
 }
+
+const NO_STREAM: &str =
+    "the name of a stream has 1 to 255 characters, none of them a space, a control character or one of `.*>/\\`";
 
 /// Whether a stream can have this name: it is a part of subjects.
 fn is_stream(name: &str) -> bool {

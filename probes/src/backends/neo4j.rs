@@ -112,7 +112,7 @@ url = "bolt://localhost:7687"
 
     fn build(config: Neo4jConfig) -> Result<Self, ConfigError> {
         let Neo4jConfig { url, username, password, tls, query, mut expect } = config;
-        if let Some(scheme) = url.scheme().strip_suffix("+ssc") {
+        if let Some(scheme) = ["bolt", "neo4j"].into_iter().find(|scheme| url.scheme().strip_suffix("+ssc") == Some(scheme)) {
             let message = format!("`+ssc` verifies nothing: use `{scheme}+s` with `tls.ca`, or with `tls.insecure = true`");
             return Err(ConfigError::new("url", message));
         }

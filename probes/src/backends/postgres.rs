@@ -131,7 +131,7 @@ enum Wanted {
 }
 
 impl Wanted {
-    fn parse(word: &str) -> Result<Self, String> {
+    fn parse(url: &Address, word: &str) -> Result<Self, String> {
         let known = [
             ("any", Self::Any),
             ("read-write", Self::ReadWrite),
@@ -141,7 +141,7 @@ impl Wanted {
             ("prefer-standby", Self::PreferStandby),
         ];
         let found = known.iter().find(|(known, _)| *known == word).map(|(_, wanted)| *wanted);
-        found.ok_or_else(|| crate::address::unknown("target_session_attrs", word, &known.map(|(known, _)| known)))
+        found.ok_or_else(|| url.mistaken("target_session_attrs", word, &known.map(|(known, _)| known)))
     }
 
     /// Whether a server is the one.
@@ -194,12 +194,12 @@ degraded = { connections = 0.85 }
             }
             Some(other) => {
                 let known = ["disable", "require", "verify-ca", "verify-full"];
-                return Err(ConfigError::new("url", crate::address::unknown("sslmode", other, &known)));
+                return Err(ConfigError::new("url", url.mistaken("sslmode", other, &known)));
             }
         };
         let target = match (url.parameter("host"), url.parameter("port").unwrap_or_else(|| "5432".into())) {
             (Some(_), port) if port.parse::<u16>().is_err() => {
-                return Err(ConfigError::new("url", format!("`port` must be a number, not `{port}`")));
+                return Err(ConfigError::new("url", "`port` must be a number"));
             }
             (Some(folders), port) => {
                 let socket = |folder| PathBuf::from(folder).join(format!(".s.PGSQL.{port}"));
@@ -210,7 +210,7 @@ degraded = { connections = 0.85 }
             }
             (None, _) => url.upgraded_target(5432, tls)?,
         };
-        let wanted = url.parameter("target_session_attrs").map_or(Ok(Wanted::Any), |word| Wanted::parse(&word));
+        let wanted = url.parameter("target_session_attrs").map_or(Ok(Wanted::Any), |word| Wanted::parse(&url, &word));
         let wanted = wanted.map_err(ConfigError::at("url"))?;
         let target = if wanted == Wanted::PreferStandby { target.with_second_look() } else { target };
         let credentials = url.credentials(username, password)?;

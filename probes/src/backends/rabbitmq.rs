@@ -138,8 +138,8 @@ struct Publisher {
     pending: Option<Lasting<()>>,
     /// The round trip that is under way, likewise: what it wrote, and what it read.
     trip: Option<Lasting<(String, Option<String>)>>,
-    /// Why the broker blocks publishers, in its own words.
-    blocked: Option<String>,
+    /// Why the broker blocks publishers.
+    blocked: Option<&'static str>,
     /// The account may not publish; each further try would be a line in the broker's log.
     denied: bool,
 }
@@ -167,8 +167,8 @@ url = "amqp://localhost:5672"
         if vhost.len() > LONGEST_NAME {
             return Err(ConfigError::new("url", "the name of the virtual host is too long"));
         }
-        if let Some(queue) = queues.iter().find(|queue| queue.is_empty() || queue.len() > LONGEST_NAME) {
-            return Err(ConfigError::new("queues", format!("`{queue}` is no name of a queue: 1 to {LONGEST_NAME} bytes")));
+        if queues.iter().any(|queue| queue.is_empty() || queue.len() > LONGEST_NAME) {
+            return Err(ConfigError::new("queues", format!("the name of a queue has 1 to {LONGEST_NAME} bytes")));
         }
         let credentials = url.credentials(username, password)?;
         if mechanism == Mechanism::External {
@@ -327,8 +327,8 @@ impl Rabbitmq {
             run.finding(Finding::when(ours, "vhost_down", reason.vhosts.join(", ")));
         }
         for (check, code) in [(&answers.quorum, "no_failure_tolerance"), (&answers.serving, "not_serving")] {
-            if let Check::Failed(reason) = check {
-                run.finding(Finding::degraded(code, reason.words.as_str()));
+            if matches!(check, Check::Failed(_)) {
+                run.finding(Finding::degraded(code, true));
             }
         }
         run.fact_if("node", answers.overview.node.clone());
@@ -433,7 +433,7 @@ impl Publisher {
     fn note(&self, confirmed: bool, run: &mut Run) {
         run.fact("blocked", !confirmed);
         if !confirmed {
-            run.finding(Finding::unhealthy("blocked", self.blocked.as_deref().unwrap_or("no confirmation")));
+            run.finding(Finding::unhealthy("blocked", self.blocked.unwrap_or("no confirmation")));
         }
     }
 }
@@ -488,9 +488,14 @@ async fn want_confirmations(channel: &Channel) -> Result<(), Failure> {
     channel.confirm_select(ConfirmSelectOptions::default()).await.map_err(|error| failure(&error))
 }
 
-fn hear(blocked: &mut Option<String>, event: Event) {
+/// Why brokers block publishers.
+const REASONS: [&str; 3] = ["low on memory", "low on disk", "low on disk & memory"];
+
+fn hear(blocked: &mut Option<&'static str>, event: Event) {
     match event {
-        Event::ConnectionBlocked(reason) => *blocked = Some(reason),
+        Event::ConnectionBlocked(reason) => {
+            *blocked = Some(REASONS.into_iter().find(|known| *known == reason).unwrap_or("another reason"));
+        }
         Event::ConnectionUnblocked => *blocked = None,
         _ => {}
     }
@@ -559,7 +564,7 @@ static MANUAL: Manual = Manual {
     ],
     findings: &[
         FindingRow { code: "alarm", meaning: "A memory or disk alarm is in force (observed: which): degraded, unhealthy with `expect.writable`.", remedy: "Free memory or disk on the node, or consume what waits; until then nobody can publish." },
-        FindingRow { code: "blocked", meaning: "`expect.writable` is set or round trips are made, and the broker blocks publishers (observed: why, in its words) or does not confirm: unhealthy.", remedy: "Free memory or disk on the node, or consume what waits." },
+        FindingRow { code: "blocked", meaning: "`expect.writable` is set or round trips are made, and the broker blocks publishers (observed: `low on memory`, `low on disk` or `another reason`) or does not confirm: unhealthy.", remedy: "Free memory or disk on the node, or consume what waits." },
         FindingRow { code: "queue_messages", meaning: "More messages wait in one of `queues` than `degraded.queue_messages`: degraded.", remedy: "Look at its consumers: they are too few, too slow or gone." },
         FindingRow { code: "queue_consumers", meaning: "One of `queues` has fewer consumers than `degraded.queue_consumers`: degraded.", remedy: "Look for the consumers that are gone." },
         FindingRow { code: "vhost_down", meaning: "Virtual hosts are down (observed: which): unhealthy when ours is among them, degraded otherwise.", remedy: "Restart them with `rabbitmqctl restart_vhost`, and read the node's log." },

@@ -196,9 +196,7 @@ degraded = { memory = 0.9 }
             (url.target(6379, secure, tls)?, Form::Server, url.path())
         };
         let database = database.unwrap_or_else(|| "0".into());
-        let database = database
-            .parse()
-            .map_err(|_| ConfigError::new("url", format!("the database of the URL must be a number, not `{database}`")))?;
+        let database = database.parse().map_err(|_| ConfigError::new("url", "the database of the URL must be a number"))?;
         let question = Question::of_key(query, expect.value.take(), expect.rows)?;
         Ok(Self { target, form, credentials, database, question, expect, degraded })
     }
@@ -349,8 +347,8 @@ impl Redis {
         if worst("down") {
             run.finding(Finding::when(worst("o_down"), "sentinel_sees_down", if worst("o_down") { "o_down" } else { "s_down" }));
         }
-        if let Some(words) = views.iter().find_map(|view| view.no_quorum.as_deref()) {
-            run.finding(Finding::degraded("sentinel_no_quorum", words));
+        if views.iter().any(|view| view.no_quorum) {
+            run.finding(Finding::degraded("sentinel_no_quorum", true));
         }
         if views.windows(2).any(|pair| pair[0].cluster_state != pair[1].cluster_state) {
             run.finding(Finding::degraded("cluster_view_split", "cluster_state"));
@@ -359,7 +357,8 @@ impl Redis {
         // As if it had been lost, which leads to the new one.
         match masters.first() {
             Some(place) if !masters.iter().any(|known| Some(*known) == session.master.as_ref()) => {
-                Err(Failure::new(FailureKind::ConnectionLost, format!("the sentinels name another master now: {place}")))
+                Err(Failure::new(FailureKind::ConnectionLost, "the sentinels name another master now")
+                    .with_words(place.to_string()))
             }
             _ => Ok(()),
         }
@@ -579,6 +578,8 @@ static MANUAL: Manual = Manual {
         CodeRow { code: "ERR This instance has cluster support disabled*", kind: FailureKind::Config, message: "the server is not a node of a cluster", remedy: "Use `redis://` instead of `redis+cluster://`." },
         CodeRow { code: "NOREPLICAS", kind: FailureKind::NotReady, message: "too few replicas are connected for writes", remedy: "Bring replicas back." },
         CodeRow { code: "READONLY", kind: FailureKind::NotReady, message: "the server is a replica and takes no writes", remedy: "Point the entry at the primary." },
+        CodeRow { code: "NOQUORUM", kind: FailureKind::NotReady, message: "the sentinels have no quorum", remedy: "Bring sentinels back." },
+        CodeRow { code: "WRONGTYPE", kind: FailureKind::Config, message: "the key holds another type of value", remedy: "" },
         CodeRow { code: "OOM", kind: FailureKind::Overload, message: "the server has reached its memory limit", remedy: "" },
         CodeRow { code: "ERR max number of clients*", kind: FailureKind::Overload, message: "the server has reached its limit of clients", remedy: "Look for clients that leak connections, or raise `maxclients`." },
         CodeRow { code: "MOVED", kind: FailureKind::Config, message: "the target is a node of a cluster and sends us elsewhere", remedy: "Ask the node that has the key; a replica has none to write to." },

@@ -13,7 +13,7 @@ use tiberius::{AuthMethod, Client, ColumnData, Config, QueryItem, Row as Library
 use tokio::time::timeout;
 
 use crate::{
-    address::{Address, Credentials, Endpoint, unknown},
+    address::{Address, Credentials, Endpoint},
     backend::{Backend, ConfigError},
     canary::Canary,
     duration::Span,
@@ -148,7 +148,7 @@ url = "sqlserver://probe@localhost:1433?database=master"
                            with `?database=`";
             return Err(ConfigError::new("url", message));
         }
-        let encryption = encryption(url.parameter("encrypt").as_deref())?;
+        let encryption = encryption(&url, url.parameter("encrypt").as_deref())?;
         let target = match encryption {
             Encryption::Disabled if tls.is_some() => {
                 return Err(ConfigError::new("url", "`encrypt=disable` contradicts the `tls` table"));
@@ -169,7 +169,7 @@ url = "sqlserver://probe@localhost:1433?database=master"
             None | Some("readwrite") => false,
             Some("readonly") => true,
             Some(other) => {
-                let message = unknown("applicationIntent", other, &["ReadOnly", "ReadWrite"]);
+                let message = url.mistaken("applicationIntent", other, &["ReadOnly", "ReadWrite"]);
                 return Err(ConfigError::new("url", message));
             }
         };
@@ -261,8 +261,11 @@ const REPLICAS: &str = "SELECT g.name AS ag, r.replica_server_name AS replica, C
      JOIN sys.availability_replicas r ON r.replica_id = d.replica_id \
      JOIN sys.dm_hadr_availability_replica_states s ON s.replica_id = d.replica_id WHERE d.database_id = DB_ID()";
 
+/// What `DATABASEPROPERTYEX` calls the states of a database.
+const STATES: [&str; 6] = ["RESTORING", "RECOVERING", "RECOVERY_PENDING", "SUSPECT", "EMERGENCY", "OFFLINE"];
+
 /// The words of several drivers for the same thing; some would leave it to the server.
-fn encryption(word: Option<&str>) -> Result<Encryption, ConfigError> {
+fn encryption(url: &Address, word: Option<&str>) -> Result<Encryption, ConfigError> {
     match word.map(str::to_lowercase).as_deref() {
         None | Some("true" | "yes" | "mandatory") => Ok(Encryption::Mandatory),
         Some("strict") => Ok(Encryption::Strict),
@@ -271,7 +274,7 @@ fn encryption(word: Option<&str>) -> Result<Encryption, ConfigError> {
             let message = format!("`encrypt={word}` would leave it to the server: use `true`, or `disable` for plain text");
             Err(ConfigError::new("url", message))
         }
-        Some(other) => Err(ConfigError::new("url", unknown("encrypt", other, &["true", "strict", "disable"]))),
+        Some(other) => Err(ConfigError::new("url", url.mistaken("encrypt", other, &["true", "strict", "disable"]))),
     }
 }
 
@@ -344,7 +347,10 @@ impl SqlServer {
                 ..of_kind(FailureKind::Permission, refused)
             },
             Some(state) => Failure {
-                message: run.redactor().clean(&format!("the database is not online, but {state}")),
+                message: match STATES.iter().find(|known| **known == state) {
+                    Some(state) => format!("the database is not online, but {state}"),
+                    None => "the database is not online".into(),
+                },
                 ..of_kind(FailureKind::NotReady, refused)
             },
             None => refused,
@@ -672,8 +678,9 @@ mod tests {
 
     #[test]
     fn encryption_is_never_left_to_the_server() {
-        let word = |word| encryption(Some(word)).map_err(|error| error.message);
-        assert_eq!(encryption(None), Ok(Encryption::Mandatory));
+        let url = Address::parse("sqlserver://h").expect("a URL");
+        let word = |word| encryption(&url, Some(word)).map_err(|error| error.message);
+        assert_eq!(encryption(&url, None), Ok(Encryption::Mandatory));
         assert_eq!([word("Strict"), word("disable")], [Ok(Encryption::Strict), Ok(Encryption::Disabled)]);
         assert!(word("optional").is_err_and(|message| message.contains("leave it to the server")));
         assert_eq!(word("stric"), Err("unknown encrypt `stric`; did you mean `strict`?".into()));

@@ -96,18 +96,35 @@ impl Headers {
         if user.is_none() && password.is_none() {
             return Ok(self);
         }
-        self.with_basic(user.as_deref().unwrap_or_default(), password.as_ref().map_or("", |password| password.as_str()))
+        self.with_basic(user.as_deref().unwrap_or_default(), password.as_ref().map_or("", |password| password.as_str()), run)
     }
 
     /// With this user and password (RFC 7617).
     ///
     /// # Errors
     /// None is known: what cannot stand in a header is encoded.
-    pub fn with_basic(self, user: &str, password: &str) -> Result<Self, Failure> {
-        let pair = Zeroizing::new(format!("{user}:{password}"));
-        self.with_secret(header::AUTHORIZATION, &format!("Basic {}", BASE64_STANDARD.encode(pair.as_bytes())))
+    pub fn with_basic(self, user: &str, password: &str, run: &mut Run) -> Result<Self, Failure> {
+        let pair = Zeroizing::new(BASE64_STANDARD.encode(Zeroizing::new(format!("{user}:{password}")).as_bytes()));
+        run.conceal(&pair);
+        self.with_secret(header::AUTHORIZATION, &format!("Basic {}", *pair))
     }
 }
+
+/// How those begin whose name is shown.
+const PROXIES: [&str; 12] = [
+    "apache",
+    "awselb",
+    "caddy",
+    "cloudflare",
+    "envoy",
+    "gunicorn",
+    "haproxy",
+    "istio-envoy",
+    "nginx",
+    "squid",
+    "traefik",
+    "varnish",
+];
 
 fn value(what: &str, text: &str) -> Result<HeaderValue, Failure> {
     HeaderValue::from_str(text).map_err(|_| Failure::new(FailureKind::Config, format!("{what} cannot be sent in a header")))
@@ -232,7 +249,9 @@ impl Reply {
             502..=504 => (FailureKind::NotReady, "Look at the server behind the proxy, and at the proxy's log."),
             _ => (FailureKind::Protocol, "Check host, port and path: the proxy, or web server, may lead elsewhere."),
         };
-        let name = self.header("server").map_or_else(String::new, |name| format!(" ({name})"));
+        // Whatever else it calls itself is a word of the peer's.
+        let name = self.header("server").unwrap_or_default().to_ascii_lowercase();
+        let name = PROXIES.iter().find(|known| name.starts_with(**known)).map_or_else(String::new, |name| format!(" ({name})"));
         let failure = Failure::new(kind, format!("an HTTP proxy{name} answered in the server's place: {}", self.status));
         Some(failure.with_code(format!("{OF_PROXY}{}", self.status.as_u16())).with_remedy(remedy))
     }

@@ -69,7 +69,7 @@ impl Management {
     pub(crate) async fn open(run: &mut Run, target: &Target, login: Option<(&str, &str)>) -> Result<Self, Failure> {
         let mut headers = Headers::of(target, run)?;
         if let Some((user, password)) = login {
-            headers = headers.with_basic(user, password)?;
+            headers = headers.with_basic(user, password, run)?;
         }
         Ok(Self(Api::open_beside(run, target, headers).await?))
     }

@@ -99,7 +99,7 @@ pub(crate) struct View {
     /// What it thinks of the master.
     pub(crate) flags: String,
     /// Why no fail-over would happen.
-    pub(crate) no_quorum: Option<String>,
+    pub(crate) no_quorum: bool,
     /// What a node thinks of its cluster.
     pub(crate) cluster_state: Option<String>,
 }
@@ -131,7 +131,7 @@ impl View {
         let about = run.optional("SENTINEL MASTER", about)?;
         view.flags = about.and_then(|mut about| about.remove("flags")).unwrap_or_default();
         match run.phase(Phase::Deep, session.ask::<String>(&question("CKQUORUM"))).await {
-            Err(refused) if refused.code.as_deref() == Some("NOQUORUM") => view.no_quorum = refused.server_message,
+            Err(refused) if refused.code.as_deref() == Some("NOQUORUM") => view.no_quorum = true,
             answer => drop(run.optional("SENTINEL CKQUORUM", answer)?),
         }
         run.phase(Phase::Deep, session.quit()).await?;

@@ -93,7 +93,10 @@ impl Cluster {
         let own = question.as_ref().map(Question::text);
         for (key, index) in indices.iter().map(|index| ("indices", index.as_str())).chain(own.map(|index| ("query", index))) {
             if index.trim().is_empty() || index.starts_with('_') || index.contains(['/', ',', ' ', '"', '?', '#']) {
-                return Err(ConfigError::new(key, format!("`{index}` is no name of an index, an alias or a data stream")));
+                return Err(ConfigError::new(
+                    key,
+                    "an index, an alias or a data stream has a name that does not begin with `_` and has none of `/`, `,`, `\"`, `?`, `#` and spaces in it",
+                ));
             }
         }
         let named: BTreeSet<&str> = indices.iter().map(String::as_str).chain(own).collect();
@@ -425,7 +428,9 @@ fn refusal(reply: &Reply) -> Failure {
         }
         Err(_) if reply.expects_tls() => Failure::server(format!("{status} tls"), ""),
         Err(_) if is_plain => {
-            Failure::server(format!("{status} {}", reply.text().lines().next().unwrap_or_default()).trim_end(), "")
+            let text = reply.text();
+            let words = text.lines().next().unwrap_or_default();
+            Failure::server(format!("{status} {words}").trim_end(), words)
         }
         Err(_) => Failure::server(status.to_string(), ""),
     }

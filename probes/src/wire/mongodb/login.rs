@@ -3,7 +3,7 @@
 use mongodb::options::{AuthMechanism, Credential};
 
 use crate::{
-    address::{Address, Credentials, unknown},
+    address::{Address, Credentials},
     backend::ConfigError,
     failure::Failure,
     run::Run,
@@ -36,7 +36,7 @@ impl Login {
             Some("MONGODB-X509") => return Ok(Self::Certificate { user: credentials.user }),
             Some(other) => {
                 let known = ["SCRAM-SHA-256", "SCRAM-SHA-1", "MONGODB-X509"];
-                return Err(ConfigError::new("url", unknown("authMechanism", other, &known)));
+                return Err(ConfigError::new("url", url.mistaken("authMechanism", other, &known)));
             }
         };
         match credentials {

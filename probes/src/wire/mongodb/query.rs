@@ -3,7 +3,7 @@
 use mongodb::bson::{Bson, Document, doc};
 
 use super::Lenient;
-use crate::{address::unknown, backend::ConfigError, question::Question};
+use crate::{backend::ConfigError, plain::mistaken, question::Question};
 
 /// An own question as commands of the server.
 #[derive(Clone)]
@@ -23,7 +23,9 @@ impl Query {
             database.ok_or_else(|| wrong("the question needs a database: `mongodb://host/database`".into()))?.to_owned();
         let text = question.text().trim();
         let mut read: Document = if text.starts_with('{') {
-            serde_json::from_str(text).map_err(|error| wrong(format!("this is not a command in JSON: {error}")))?
+            serde_json::from_str(text).map_err(|error| {
+                wrong(format!("this is not a command in JSON (line {}, column {})", error.line(), error.column()))
+            })?
         } else {
             doc! { "count": text }
         };
@@ -63,7 +65,7 @@ impl Query {
                 count = (enough > 1).then(|| with(counting));
                 read = with(vec![doc! { "$limit": 1 }.into()]);
             }
-            other => return Err(wrong(unknown("command", other, &["find", "count", "aggregate"]))),
+            other => return Err(wrong(mistaken("command", other, &["find", "count", "aggregate"]))),
         }
         Ok(Self { question, database, read, count })
     }

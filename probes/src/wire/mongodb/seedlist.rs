@@ -5,8 +5,9 @@ use hickory_resolver::proto::rr::Name;
 use url::form_urlencoded;
 
 use crate::{
-    address::{Address, Endpoint, MOST_PLACES, unknown},
+    address::{Address, Endpoint, MOST_PLACES},
     failure::{Failure, FailureKind},
+    plain::mistaken,
     run::Run,
     wire::resolve::without_dot,
 };
@@ -50,7 +51,7 @@ impl Settings {
             match known {
                 Some(known) if value.is_empty() => Err(format!("`{known}` has no value")),
                 Some(known) => Ok((known.to_owned(), value)),
-                None => Err(unknown("option", &name, &Self::NAMES)),
+                None => Err(mistaken("option", &name, &Self::NAMES)),
             }
         };
         let pairs = form_urlencoded::parse(text.as_bytes()).into_owned().map(known).collect::<Result<Vec<_>, _>>()?;
@@ -109,7 +110,7 @@ impl Seedlist {
             return Err("`directConnection=true` needs a host, and those of this URL are looked up".into());
         }
         let host = url.service_host()?.trim_end_matches('.');
-        let name = |name: String| Name::from_ascii(name).map_err(|_| format!("`{host}` is not a name that can be looked up"));
+        let name = |name: String| Name::from_ascii(name).map_err(|_| "the host is not a name that can be looked up".to_owned());
         Ok(Some(Self { host: name(format!("{host}."))?, service: name(format!("_{service}._tcp.{host}."))? }))
     }
 
@@ -126,8 +127,8 @@ impl Seedlist {
         let is_foreign = |name: &Name| !domain.zone_of(name) || name.num_labels() <= domain.num_labels();
         if let Some((foreign, _)) = services.iter().find(|(name, _)| is_foreign(name)) {
             let [service, foreign, domain] = [&self.service, foreign, &domain].map(without_dot);
-            let message = format!("the SRV record of {service} names {foreign}, which is not of {domain}");
-            return Err(Failure::new(FailureKind::Dns, message).with_code("foreign_host").with_remedy(
+            let message = format!("the SRV record of {service} names a host that is not of {domain}");
+            return Err(Failure::new(FailureKind::Dns, message).with_code("foreign_host").with_words(foreign).with_remedy(
                 "Correct the SRV record, or the name in the URL; if both are right, somebody else answers for the zone.",
             ));
         }
@@ -173,7 +174,7 @@ mod tests {
     fn mistakes_of_a_url_are_told() {
         for (wrong, why) in [
             ("mongodb+srv://a.b.c:27017/", "the URL names a port: it is looked up together with the hosts"),
-            ("mongodb+srv://a..c/", "`a..c` is not a name that can be looked up"),
+            ("mongodb+srv://a..c/", "the host is not a name that can be looked up"),
             (
                 "mongodb+srv://a.b.c/?directConnection=true",
                 "`directConnection=true` needs a host, and those of this URL are looked up",
@@ -206,7 +207,10 @@ mod tests {
             ("db", "a.db.", "db."),
         ] {
             assert!(hosts(host, &[own]).is_ok(), "{host}");
-            assert!(hosts(host, &[own, foreign]).is_err_and(|why| why.contains("which is not of")), "{host} {foreign}");
+            assert!(
+                hosts(host, &[own, foreign]).is_err_and(|why| why.contains("names a host that is not of")),
+                "{host} {foreign}"
+            );
         }
         let many: Vec<_> = (0..99).map(|number| format!("h{number}.example.com.")).collect();
         let many = hosts("db.example.com", &many.iter().map(String::as_str).collect::<Vec<_>>());
@@ -222,7 +226,7 @@ mod tests {
         let of_url = Settings { source: Some("app".into()), ..Settings::default() };
         assert_eq!(of_url.or(told.clone()), Settings { source: Some("app".into()), ..told });
         for (wrong, why) in [
-            ("tls=false", "unknown option `tls`; known are authSource, replicaSet, loadBalanced"),
+            ("tls=false", "unknown option; known are authSource, replicaSet, loadBalanced"),
             ("replicaSet", "`replicaSet` has no value"),
             ("loadBalanced=yes", "`loadBalanced` is `true` or `false`"),
         ] {

@@ -79,6 +79,7 @@ macro_rules! codes {
             CodeRow { code: "403 cluster_block_exception/13", kind: FailureKind::NotReady, message: "the cluster is read-only", remedy: "Set `cluster.blocks.read_only_allow_delete` to null." },
             CodeRow { code: "403 cluster_block_exception*", kind: FailureKind::NotReady, message: "a block forbids this", remedy: "Look at the settings `index.blocks.*` of the index." },
             CodeRow { code: "403 index_create_block_exception", kind: FailureKind::Overload, message: "no index can be made, as a disk is nearly full", remedy: "Free space on the data nodes." },
+            CodeRow { code: "403 security_exception", kind: FailureKind::Permission, message: "the user may not do this", remedy: "" },
             CodeRow { code: "403*", kind: FailureKind::Permission, message: "the user may not do this", remedy: "" },
             CodeRow { code: "404 index_not_found_exception", kind: FailureKind::Config, message: "there is no such index", remedy: "Make the index, or correct its name in the entry." },
             CodeRow { code: "400 index_closed_exception", kind: FailureKind::Config, message: "the index is closed", remedy: "Open it, or take it out of the entry." },
