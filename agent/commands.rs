@@ -7,6 +7,7 @@ use std::{
 };
 
 use clap::Parser;
+use probity_probes::panics;
 
 use crate::{
     catalog::{self, Mistakes, plan::Plan},
@@ -35,6 +36,7 @@ pub fn run(agent: impl FnOnce(Plan) -> ExitCode) -> ExitCode {
     if let Err(sentence) = logging::start(&cli.common, level) {
         return usage(&sentence);
     }
+    panics::install();
     match &cli.command {
         Some(Command::Health(args)) => health::run(args, cli.common.listen),
         Some(Command::Schema) => print_schema(),

@@ -43,7 +43,7 @@ pub enum FailureKind {
     NotReady,
     /// An established connection was closed in mid-exchange.
     ConnectionLost,
-    /// Nothing of the above: an internal error of the server or of the probe.
+    /// Nothing of the above: a fault of the probe itself.
     Unexpected,
 }
 
@@ -120,7 +120,7 @@ impl FailureKind {
             Self::Overload => "Free connections, memory or disk on the server, or raise its limits.",
             Self::NotReady => "Wait until the server has started, recovered or elected; if it does not, read its log.",
             Self::ConnectionLost => "Look for restarts of the server, idle timeouts and proxies that cut connections.",
-            Self::Unexpected => "Read the server's log; if the probe is at fault, report it with the agent's log.",
+            Self::Unexpected => "Report it with the agent's log: the probe is at fault.",
         }
     }
 }
@@ -166,6 +166,15 @@ pub struct Failure {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server_message: Option<String>,
 }
+
+/// What is said of an error of a library of which nothing else is known.
+const LIBRARY_ERROR: &str = "the client library reported an error";
+
+/// What is said where a library fails over what a peer sent.
+const UNREADABLE: &str = "the client library could not read the peer's answer";
+
+/// The same of an error of the operating system, or of a library that says that it is one.
+const IO_ERROR: &str = "an input/output error occurred";
 
 /// How the code of a failure begins that a proxy has said, of which the server knows nothing.
 pub(crate) const OF_PROXY: &str = "proxy ";
@@ -244,7 +253,7 @@ impl Failure {
         let message = match otherwise {
             FailureKind::Protocol => "the peer's answer does not follow the protocol",
             FailureKind::ConnectionLost => "the peer closed the connection in mid-exchange",
-            _ => "the client library reported an error",
+            _ => LIBRARY_ERROR,
         };
         Self::new(otherwise, message).with_words(error.to_string())
     }
@@ -294,8 +303,23 @@ impl Failure {
             io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
                 Self::new(Protocol, "the peer's answer does not follow the protocol").with_words(error.to_string())
             }
-            _ => Self::new(Unexpected, "an input/output error occurred").with_words(error.to_string()),
+            _ => Self::new(Unexpected, IO_ERROR).with_words(error.to_string()),
         }
+    }
+
+    /// A client library panicked over what a peer had sent.
+    pub(crate) fn library_panic() -> Self {
+        Self::new(FailureKind::Protocol, UNREADABLE).with_code("library_panic")
+    }
+
+    /// Whether it is an error of a library of which nothing else is known.
+    pub(crate) fn is_of_library(&self) -> bool {
+        self.kind == FailureKind::Unexpected && [LIBRARY_ERROR, IO_ERROR].contains(&self.message.as_str())
+    }
+
+    /// Such an error, once the peer has said something: it is about that.
+    pub(crate) fn blames_answer(self) -> Self {
+        Self { server_message: self.server_message, ..Self::new(FailureKind::Protocol, UNREADABLE).with_code("library_error") }
     }
 
     /// The server was not content with our client certificate, or with there being none.

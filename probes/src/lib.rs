@@ -50,6 +50,7 @@ pub mod duration;
 pub mod failure;
 pub mod finding;
 pub mod manual;
+pub mod panics;
 pub mod prober;
 pub mod question;
 mod redact;

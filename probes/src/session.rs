@@ -6,6 +6,7 @@
 use std::{
     future::pending,
     hash::{DefaultHasher, Hash, Hasher},
+    panic::AssertUnwindSafe,
     sync::Arc,
     time::Duration,
 };
@@ -533,7 +534,10 @@ impl<B: Backend> Probe for Asker<B> {
             };
             self.watch_idle(None);
             run.seen().redactor = Arc::clone(&slot.redactor);
-            let result = self.go(&mut run, &mut slot).await;
+            let result = match AssertUnwindSafe(self.go(&mut run, &mut slot)).catch_unwind().await {
+                Ok(result) => result,
+                Err(_) => Err(run.panicked()),
+            };
             if let Err(failure) = &result {
                 slot.forget();
                 if Self::rejects(failure, &run) {

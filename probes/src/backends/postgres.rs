@@ -659,8 +659,10 @@ static MANUAL: Manual = Manual {
         CodeRow { code: "08*", kind: FailureKind::ConnectionLost, message: "the server reports a broken connection", remedy: "" },
         CodeRow { code: "0A000", kind: FailureKind::Protocol, message: "the server does not support what was asked", remedy: "" },
         CodeRow { code: "target_session_attrs", kind: FailureKind::NotReady, message: "the server is not the one that `target_session_attrs` looks for", remedy: "A fail-over may be under way; otherwise name the right hosts in the URL." },
-        CodeRow { code: "XX000", kind: FailureKind::Unexpected, message: "the server reports an internal error", remedy: "Read the server's log." },
-        CodeRow { code: "58*", kind: FailureKind::Unexpected, message: "the server reports a system error", remedy: "Read the server's log." },
+        CodeRow { code: "XX000", kind: FailureKind::Query, message: "the server reports an internal error", remedy: "Read the server's log." },
+        CodeRow { code: "XX001", kind: FailureKind::Query, message: "the server has found damaged data", remedy: "Read the server's log, and restore the table from a backup." },
+        CodeRow { code: "XX002", kind: FailureKind::Query, message: "the server has found a damaged index", remedy: "Rebuild the index with REINDEX." },
+        CodeRow { code: "58*", kind: FailureKind::Query, message: "the server reports a system error", remedy: "Read the server's log." },
     ],
     unsupported: &[
         "Other parameters of libpq in the URL, such as `sslrootcert`, `options` or `passfile`: keys of the entry stand for them.",
