@@ -18,7 +18,7 @@ use super::{LOOK, PATIENCE, free_port, procfs, scratch};
 const ANSWER: Duration = Duration::from_secs(10);
 
 /// The binary: what `PROBITY_BIN` names (a packaged build, say), else what cargo built for this test.
-fn binary() -> PathBuf {
+pub(crate) fn binary() -> PathBuf {
     let built = option_env!("CARGO_BIN_EXE_probity").map(PathBuf::from);
     let told = std::env::var_os("PROBITY_BIN").map(PathBuf::from);
     told.or(built).expect("PROBITY_BIN names the binary when cargo did not build it for this test")
