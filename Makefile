@@ -4,7 +4,7 @@ CARGO_DENY := 0.20.2
 TOOLS := $(CURDIR)/target/tools
 export PATH := $(PATH):$(TOOLS)/bin:/usr/sbin:/usr/lib/postgresql/15/bin
 
-.PHONY: help demo demo-all servers test lint variants rules unit bench build builds clean
+.PHONY: help demo demo-all servers test lint variants rules unit fuzz bench build builds clean
 
 help: ## List the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -47,6 +47,11 @@ rules: ## Prometheus' own tools on the alert rules
 
 unit: ## The four rings of tests
 	cargo test --workspace --locked
+
+fuzz: ## Play changed conversations to the agent for 10 minutes (PROBITY_FUZZ_SECONDS, PROBITY_FUZZ_SEED)
+	@tests/setup.sh build
+	cargo build --quiet --locked --bin probity
+	cargo test --quiet --locked --test it -- --ignored --exact fuzz::for_a_while --nocapture
 
 bench: ## Measure what the README quotes, on an optimised build
 	@tests/setup.sh demo

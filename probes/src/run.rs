@@ -22,7 +22,11 @@ use crate::{
     panics,
     redact::Redactor,
     secret::Secret,
-    wire::{resolve::Resolver, sniff::Protocol, stream::Connection},
+    wire::{
+        resolve::Resolver,
+        sniff::Protocol,
+        stream::{Connection, Tether},
+    },
 };
 
 /// What a run says of a dependency. Unknown is not among them.
@@ -497,6 +501,11 @@ impl Run {
         };
         let phase = self.seen().reached.unwrap_or(Phase::Resolve);
         self.settle(phase, Ok(Err::<(), _>(failure.clone()))).err().unwrap_or(failure)
+    }
+
+    /// Of the connection that was dialled last, for tasks that read from it.
+    pub(crate) fn tether(&self) -> Option<Arc<Tether>> {
+        self.connections.last().map(|connection| Arc::clone(&connection.tether))
     }
 
     /// Whether a peer has sent anything on the connections of the present session.

@@ -37,22 +37,6 @@ impl Conversation {
         fs::write(file(name), format!("# {comment}\n{}", self.print())).expect("the corpus can be written");
     }
 
-    /// Without a log-in that cannot be played again, as the client chooses a number for it: Postgres lets it in at once.
-    pub(super) fn without_scram(mut self) -> Self {
-        const LET_IN: &[u8] = b"R\0\0\0\x08\0\0\0\0";
-        for talk in &mut self.0 {
-            let place = |turn: &Turn| turn.answer.windows(LET_IN.len()).position(|window| window == LET_IN);
-            let Some((number, at)) = talk.iter().enumerate().find_map(|(number, turn)| Some((number, place(turn)?))) else {
-                continue;
-            };
-            let asked = talk[0].asked;
-            talk.drain(..number);
-            talk[0].asked = asked;
-            talk[0].answer.drain(..at);
-        }
-        self
-    }
-
     pub(super) fn parse(text: &str) -> Self {
         let mut talks = Vec::<Talk>::new();
         for line in text.lines().filter(|line| !line.starts_with('#')) {

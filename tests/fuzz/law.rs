@@ -53,13 +53,13 @@ const KINDS: [&str; 14] = [
 
 /// A process that has ended.
 pub(super) struct Ended {
-    status: Option<ExitStatus>,
-    stdout: String,
-    stderr: String,
+    pub(super) status: Option<ExitStatus>,
+    pub(super) stdout: String,
+    pub(super) stderr: String,
     /// The most that it held.
     pub(super) peak: u64,
     /// What plain sleeps took too long meanwhile.
-    starved: Duration,
+    pub(super) starved: Duration,
 }
 
 /// What a run came to.

@@ -3,11 +3,13 @@
 //! The tests here play a fixed set of changes; `make fuzz` plays others, for ten minutes, and says how to repeat what it
 //! finds: `PROBITY_FUZZ_SEED`, `PROBITY_FUZZ_SUBJECT` and `PROBITY_FUZZ_CASE`.
 
+mod control;
 mod corpus;
 mod grammar;
 mod law;
 mod mutator;
 mod peer;
+mod plain;
 mod recorder;
 mod subjects;
 
@@ -20,7 +22,6 @@ use std::time::{Duration, Instant};
 use probity_probes::Status;
 
 use corpus::Conversation;
-use grammar::Grammar;
 use law::{BATCH, Breach, Ended, Seen};
 use mutator::{Case, Mutant};
 use peer::Peers;
@@ -167,8 +168,7 @@ fn record(subject: &Subject) {
     let outcome = probe.run_within(Duration::from_secs(20));
     assert_ne!(outcome.status, Status::Unhealthy, "{}: {outcome:#?}", subject.name);
     probe.close();
-    let heard = recorder.heard();
-    let heard = if subject.grammar == Grammar::Postgres { heard.without_scram() } else { heard };
+    let heard = plain::plain(recorder.heard(), subject.grammar);
     heard.store(subject.name, &format!("What a server of {} said; written by PROBITY_UPDATE=1.", subject.kind));
 }
 

@@ -79,7 +79,7 @@ fn change(mutant: &mut Mutant, grammar: Grammar, rng: &mut Rng) {
     let range = messages[number].clone();
     let mut message = answer[range.clone()].to_vec();
     let start = grammar.body(&message);
-    let deed = rng.u8(..18);
+    let deed = rng.u8(..20);
     let done = match deed {
         0..=2 => bits(&mut message, start, rng),
         3..=5 => lengths(&mut message, start, rng),

@@ -98,7 +98,11 @@ impl Tether {
     }
 
     fn mourn(&self, error: &io::Error) {
-        let failure = Failure::from_io(error);
+        self.blame(Failure::from_io(error));
+    }
+
+    /// Takes note of what is wrong with what came in, if that is what it is.
+    pub(crate) fn blame(&self, failure: Failure) {
         if matches!(failure.kind, FailureKind::Tls | FailureKind::Protocol) {
             self.fault.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failure);
         }
