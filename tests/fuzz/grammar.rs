@@ -319,7 +319,7 @@ fn answers_fall_into_messages_and_are_made_to_fit() {
     let split = |grammar: Grammar, bytes: &[u8]| grammar.messages(bytes).into_iter().map(|range| range.len()).collect::<Vec<_>>();
     assert_eq!(split(Grammar::Postgres, b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I"), [9, 6]);
     assert_eq!(split(Grammar::Mysql, b"\x02\0\0\x01ab\x01\0\0\x02c"), [6, 5]);
-    assert_eq!(split(Grammar::Http, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}HTTP/1.1 204 No\r\n\r\n"), [40, 20]);
+    assert_eq!(split(Grammar::Http, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}HTTP/1.1 204 No\r\n\r\n"), [40, 19]);
     assert_eq!(split(Grammar::Resp, b"+OK\r\n$1\r\na\r\n"), [5, 4, 3]);
     assert_eq!(split(Grammar::Mqtt, b"\x20\x03\0\0\0\xd0\0"), [5, 2]);
     let fit = |grammar: Grammar, bytes: &[u8]| {

@@ -142,13 +142,18 @@ subjects_keep_the_law! {
     sqlserver = "sqlserver"
 }
 
+/// Those that this build has, and that `PROBITY_FUZZ_SUBJECT` names: a list with commas, or all.
+fn chosen() -> Vec<&'static Subject> {
+    let told = std::env::var("PROBITY_FUZZ_SUBJECT").ok();
+    let is_told = |name: &str| told.as_deref().is_none_or(|told| told.split(',').any(|word| word.trim() == name));
+    SUBJECTS.iter().filter(|subject| is_told(subject.name) && probity_probes::find(subject.kind).is_ok()).collect()
+}
+
 /// Records every conversation that can be recorded here, when told to (`PROBITY_UPDATE=1`); holds those that are there
 /// against the law as they are: a conversation that leads nowhere would hide all that comes behind.
 #[test]
 fn a_recorded_conversation_is_understood() {
-    let told = std::env::var("PROBITY_FUZZ_SUBJECT").ok();
-    let chosen = SUBJECTS.iter().filter(|subject| told.as_deref().is_none_or(|name| name == subject.name));
-    let chosen: Vec<_> = chosen.filter(|subject| probity_probes::find(subject.kind).is_ok()).collect();
+    let chosen = chosen();
     if std::env::var_os("PROBITY_UPDATE").is_some() {
         chosen.iter().filter(|subject| require(subject.kind)).for_each(|subject| record(subject));
     }
@@ -179,9 +184,7 @@ fn for_a_while() {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap_or_else(|error| panic!("{name}: {error}")));
     let seed = number("PROBITY_FUZZ_SEED").unwrap_or_else(|| fastrand::u64(..1 << 32));
     let seconds = number("PROBITY_FUZZ_SECONDS").unwrap_or(600);
-    let told = std::env::var("PROBITY_FUZZ_SUBJECT").ok();
-    let chosen: Vec<_> = SUBJECTS.iter().filter(|subject| told.as_deref().is_none_or(|name| name == subject.name)).collect();
-    let chosen: Vec<_> = chosen.into_iter().map(|subject| (subject, Conversation::load(subject.name))).collect();
+    let chosen: Vec<_> = chosen().into_iter().map(|subject| (subject, Conversation::load(subject.name))).collect();
     eprintln!("PROBITY_FUZZ_SEED={seed} PROBITY_FUZZ_SECONDS={seconds}");
     if let Some(case) = number("PROBITY_FUZZ_CASE") {
         let broken: Vec<_> =
