@@ -170,6 +170,9 @@ pub struct Failure {
 /// What is said of an error of a library of which nothing else is known.
 const LIBRARY_ERROR: &str = "the client library reported an error";
 
+/// What is said of a connection that has ended, where nobody said more.
+const LOST: &str = "the peer closed the connection in mid-exchange";
+
 /// What is said where a library fails over what a peer sent.
 const UNREADABLE: &str = "the client library could not read the peer's answer";
 
@@ -252,7 +255,7 @@ impl Failure {
         }
         let message = match otherwise {
             FailureKind::Protocol => "the peer's answer does not follow the protocol",
-            FailureKind::ConnectionLost => "the peer closed the connection in mid-exchange",
+            FailureKind::ConnectionLost => LOST,
             _ => LIBRARY_ERROR,
         };
         Self::new(otherwise, message).with_words(error.to_string())
@@ -298,7 +301,7 @@ impl Failure {
             | io::ErrorKind::BrokenPipe
             | io::ErrorKind::NotConnected
             | io::ErrorKind::UnexpectedEof
-            | io::ErrorKind::WriteZero => Self::new(ConnectionLost, "the peer closed the connection in mid-exchange"),
+            | io::ErrorKind::WriteZero => Self::new(ConnectionLost, LOST),
             io::ErrorKind::TimedOut => Self::new(Timeout, "the connection timed out"),
             io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
                 Self::new(Protocol, "the peer's answer does not follow the protocol").with_words(error.to_string())
@@ -315,6 +318,11 @@ impl Failure {
     /// Whether it is an error of a library of which nothing else is known.
     pub(crate) fn is_of_library(&self) -> bool {
         self.kind == FailureKind::Unexpected && [LIBRARY_ERROR, IO_ERROR].contains(&self.message.as_str())
+    }
+
+    /// Whether all that it says is that the peer has closed the connection.
+    pub(crate) fn is_mere_loss(&self) -> bool {
+        self.kind == FailureKind::ConnectionLost && self.code.is_none() && self.message == LOST
     }
 
     /// Such an error, once the peer has said something: it is about that.

@@ -62,6 +62,14 @@ pub(super) struct Ended {
     pub(super) starved: Duration,
 }
 
+impl Ended {
+    /// Where libraries panicked, as the log has it.
+    pub(super) fn panics(&self) -> Vec<String> {
+        let place = |line: &str| Some(line.split_once("place=\"")?.1.trim_end_matches('"').to_owned());
+        self.stderr.lines().filter_map(place).collect()
+    }
+}
+
 /// What a run came to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Seen {

@@ -6,6 +6,7 @@
 mod control;
 mod corpus;
 mod grammar;
+mod known;
 mod law;
 mod mutator;
 mod peer;
@@ -48,12 +49,23 @@ fn ask(asked: Vec<(&Subject, Mutant)>) -> (Ended, Vec<Seen>, Vec<Breach>) {
     (ended, seen, breaches)
 }
 
-/// Plays cases of a subject, and says what each came to and what was broken, by whom and how to repeat it.
-fn play(subject: &Subject, conversation: &Conversation, cases: &[Case]) -> (Vec<Seen>, Vec<String>) {
+/// What a batch of cases came to.
+struct Played {
+    seen: Vec<Seen>,
+    /// What was broken, by whom, and how to repeat it.
+    told: Vec<String>,
+    /// The most that the process held.
+    peak: u64,
+    /// Where libraries panicked.
+    panics: Vec<String>,
+}
+
+fn play(subject: &Subject, conversation: &Conversation, cases: &[Case]) -> Played {
     let mutants = |cases: &[Case]| cases.iter().map(|case| (subject, case.mutate(conversation, subject.grammar))).collect();
-    let (_, seen, breaches) = ask(mutants(cases));
+    let (ended, seen, breaches) = ask(mutants(cases));
+    let (peak, panics) = (ended.peak, ended.panics());
     if breaches.is_empty() {
-        return (seen, Vec::new());
+        return Played { seen, told: Vec::new(), peak, panics };
     }
     // Alone, each of them: who it was, and whether it was more than a busy machine.
     let mut told = Vec::new();
@@ -68,7 +80,7 @@ fn play(subject: &Subject, conversation: &Conversation, cases: &[Case]) -> (Vec<
             told.extend(cases.iter().map(|case| tell(case, &case.mutate(conversation, subject.grammar), &format!("together with others: {what}"))));
         }
     }
-    (seen, told)
+    Played { seen, told, peak, panics }
 }
 
 fn tell(case: &Case, mutant: &Mutant, what: &str) -> String {
@@ -91,7 +103,7 @@ fn keeps_the_law(name: &str) {
     let fixed = FIXED.iter().flat_map(|(seed, count)| cases(subject, *seed, 0..*count));
     let broken = BROKEN.iter().filter(|(broken, ..)| *broken == name).flat_map(|(_, seed, number)| cases(subject, *seed, [*number]));
     let all: Vec<_> = broken.chain(fixed).collect();
-    let broken: Vec<_> = all.chunks(BATCH).flat_map(|batch| play(subject, &conversation, batch).1).collect();
+    let broken: Vec<_> = all.chunks(BATCH).flat_map(|batch| play(subject, &conversation, batch).told).collect();
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 
@@ -188,11 +200,11 @@ fn for_a_while() {
     eprintln!("PROBITY_FUZZ_SEED={seed} PROBITY_FUZZ_SECONDS={seconds}");
     if let Some(case) = number("PROBITY_FUZZ_CASE") {
         let broken: Vec<_> =
-            chosen.iter().flat_map(|(subject, talk)| play(subject, talk, &cases(subject, seed, [case])).1).collect();
+            chosen.iter().flat_map(|(subject, talk)| play(subject, talk, &cases(subject, seed, [case])).told).collect();
         assert!(broken.is_empty(), "{}", broken.join("\n"));
         return;
     }
-    let tally = Mutex::<BTreeMap<&str, BTreeMap<Seen, u64>>>::default();
+    let tally = Mutex::<BTreeMap<&str, Tally>>::default();
     let broken = Mutex::<Vec<String>>::default();
     let (begun, next) = (Instant::now(), AtomicUsize::new(0));
     let end = begun + Duration::from_secs(seconds);
@@ -201,10 +213,12 @@ fn for_a_while() {
             let turn = next.fetch_add(1, Ordering::Relaxed);
             let (subject, conversation) = &chosen[turn % chosen.len()];
             let first = (turn / chosen.len() * BATCH) as u64;
-            let (seen, told) = play(subject, conversation, &cases(subject, seed, first..first + BATCH as u64));
+            let Played { seen, told, peak, panics } = play(subject, conversation, &cases(subject, seed, first..first + BATCH as u64));
             let mut tally = tally.lock().expect("nobody panics with it");
             let tally = tally.entry(subject.name).or_default();
-            seen.into_iter().for_each(|seen| *tally.entry(seen).or_default() += 1);
+            seen.into_iter().for_each(|seen| *tally.seen.entry(seen).or_default() += 1);
+            tally.peak = peak.max(tally.peak);
+            panics.into_iter().for_each(|place| *tally.panics.entry(place).or_default() += 1);
             told.iter().for_each(|told| eprintln!("{told}\n"));
             broken.lock().expect("nobody panics with it").extend(told);
         }
@@ -215,10 +229,18 @@ fn for_a_while() {
     assert!(broken.is_empty(), "the law was broken {} times:\n{}", broken.len(), broken.join("\n"));
 }
 
+/// What the cases of a subject came to, how often, the most that a process held, and where libraries panicked.
+#[derive(Default)]
+struct Tally {
+    seen: BTreeMap<Seen, u64>,
+    peak: u64,
+    panics: BTreeMap<String, u64>,
+}
+
 /// How many cases a minute, and what they came to.
-fn report(tally: &BTreeMap<&str, BTreeMap<Seen, u64>>, took: Duration) -> String {
+fn report(tally: &BTreeMap<&str, Tally>, took: Duration) -> String {
     let mut text = String::new();
-    for (subject, seen) in tally {
+    for (subject, Tally { seen, peak, panics }) in tally {
         let cases: u64 = seen.values().sum();
         let a_minute = cases * 60 / took.as_secs().max(1);
         let mut seen: Vec<_> = seen.iter().collect();
@@ -227,7 +249,10 @@ fn report(tally: &BTreeMap<&str, BTreeMap<Seen, u64>>, took: Duration) -> String
             "" => format!("{status} {count}"),
             kind => format!("{kind}/{phase} {count}"),
         });
-        let _ = writeln!(text, "{subject}: {cases} cases, {a_minute} a minute: {}", words.collect::<Vec<_>>().join(", "));
+        let _ = writeln!(text, "{subject}: {cases} cases, {a_minute} a minute, {} MiB: {}", peak >> 20, words.collect::<Vec<_>>().join(", "));
+        for (place, count) in panics {
+            let _ = writeln!(text, "  a panic at {place}, {count} times");
+        }
     }
     text
 }

@@ -9,7 +9,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
 };
@@ -41,11 +41,19 @@ pub(crate) struct Connection {
     pub(crate) watch: Arc<Watch>,
 }
 
+impl Connection {
+    fn has_ended(&self) -> bool {
+        self.tether.has_ended() || self.watch.is_closed()
+    }
+}
+
 /// Limits and first bytes, shared by a stream and the frame.
 #[derive(Debug)]
 pub(crate) struct Tether {
     left: AtomicU64,
     first: Mutex<First>,
+    /// Whether the peer has closed, or the network has.
+    ended: AtomicBool,
     /// What was wrong with what came in, for when a library only says that the connection is gone.
     fault: Mutex<Option<Failure>>,
 }
@@ -65,7 +73,12 @@ impl First {
 
 impl Tether {
     fn new(expected: Protocol) -> Self {
-        Self { left: AtomicU64::new(READ_LIMIT), first: Mutex::new(First::new(expected)), fault: Mutex::default() }
+        Self {
+            left: AtomicU64::new(READ_LIMIT),
+            first: Mutex::new(First::new(expected)),
+            ended: AtomicBool::new(false),
+            fault: Mutex::default(),
+        }
     }
 
     fn first(&self) -> MutexGuard<'_, First> {
@@ -90,6 +103,11 @@ impl Tether {
     /// Whether the peer has not sent a single byte.
     pub(crate) fn is_silent(&self) -> bool {
         self.left.load(Ordering::Relaxed) == READ_LIMIT && self.first().bytes.is_empty()
+    }
+
+    /// Whether anybody has met the end of the connection.
+    fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
     }
 
     /// Why reading ended, where it was more than an end.
@@ -287,12 +305,29 @@ impl Wire {
     pub(crate) fn tether(&self) -> &Tether {
         &self.tether
     }
+
+    /// What was written. To a peer that has closed it seems to be everything: its last words may still wait to be
+    /// read ("too many clients"), and whoever reads comes upon the end right after them.
+    fn unless_closed(&self, written: Poll<io::Result<usize>>, all: usize) -> Poll<io::Result<usize>> {
+        written.map(|result| {
+            let Err(error) = result else { return result };
+            self.tether.ended.store(true, Ordering::Release);
+            match error.kind() {
+                io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Ok(all),
+                _ => Err(error),
+            }
+        })
+    }
 }
 
 impl AsyncRead for Wire {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        ready!(if self.enclosed.is_some() { self.poll_enclosed(cx, buf) } else { self.poll_socket(cx, buf) })?;
+        let read = ready!(if self.enclosed.is_some() { self.poll_enclosed(cx, buf) } else { self.poll_socket(cx, buf) });
+        if read.is_err() || (buf.filled().len() == before && buf.remaining() > 0) {
+            self.tether.ended.store(true, Ordering::Release);
+        }
+        read?;
         Poll::Ready(self.tether.account(&buf.filled()[before..]))
     }
 }
@@ -307,7 +342,7 @@ impl AsyncWrite for Wire {
             Socket::Tcp(socket) => Pin::new(socket).poll_write(cx, buf),
             Socket::Unix(socket) => Pin::new(socket).poll_write(cx, buf),
         };
-        unless_closed(written, buf.len())
+        self.unless_closed(written, buf.len())
     }
 
     fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
@@ -322,7 +357,7 @@ impl AsyncWrite for Wire {
             Socket::Tcp(socket) => Pin::new(socket).poll_write_vectored(cx, bufs),
             Socket::Unix(socket) => Pin::new(socket).poll_write_vectored(cx, bufs),
         };
-        unless_closed(written, all)
+        self.unless_closed(written, all)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -360,15 +395,6 @@ impl AsyncWrite for Wire {
             Socket::Unix(socket) => Pin::new(socket).poll_shutdown(cx),
         }
     }
-}
-
-/// What was written. To a peer that has closed it seems to be everything: its last words may still wait to be
-/// read ("too many clients"), and whoever reads comes upon the end right after them.
-fn unless_closed(written: Poll<io::Result<usize>>, all: usize) -> Poll<io::Result<usize>> {
-    written.map(|result| match result {
-        Err(error) if matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) => Ok(all),
-        other => other,
-    })
 }
 
 /// A connection in plain text or under TLS.
@@ -461,6 +487,12 @@ impl Run {
             return;
         }
         let silent = phase == Phase::Connect || tether.is_some_and(|tether| tether.is_silent());
+        let stands = !self.connections.is_empty() && !self.connections.iter().any(Connection::has_ended);
+        if stands && !silent && failure.is_mere_loss() {
+            // A library that comes to the end of a message too soon says the same as at the end of a connection.
+            *failure = Failure { phase: Some(phase), ..failure.clone().blames_answer() };
+            return;
+        }
         let words = failure.server_message.take();
         match phase {
             Phase::Tls => {
