@@ -21,7 +21,7 @@ use crate::{
     manual::Manual,
     redact::Redactor,
     secret::Secret,
-    wire::{resolve::Resolver, sniff::Protocol, stream::Connection},
+    wire::{guard::Grammar, resolve::Resolver, sniff::Protocol, stream::Connection},
 };
 
 /// What a run says of a dependency. Unknown is not among them.
@@ -295,6 +295,7 @@ pub struct Run {
     pub(crate) manual: &'static Manual,
     pub(crate) speaks: Protocol,
     pub(crate) greets: bool,
+    pub(crate) guard: Option<Grammar>,
     pub(crate) resolver: Resolver,
     /// What this run learned itself.
     pub(crate) notes: Notes,
@@ -322,6 +323,7 @@ impl Run {
             manual,
             speaks: Protocol::Other("its own protocol"),
             greets: false,
+            guard: None,
             resolver,
             notes: Notes::default(),
             recalled: Notes::default(),
