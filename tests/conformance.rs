@@ -7,6 +7,7 @@ mod cql;
 mod deadline;
 mod declared;
 mod names;
+mod nesting;
 mod scripted;
 mod secrets;
 mod sessions;

@@ -413,8 +413,8 @@ fn os_words(error: &io::Error) -> String {
 
 /// What our own end of a connection found wrong with the bytes that came in. It travels through client
 /// libraries inside an [`io::Error`] and comes out as a typed failure.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum WireFault {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WireFault {
     /// The first bytes belong to another protocol.
     Foreign {
         /// What was expected.
@@ -427,6 +427,27 @@ pub(crate) enum WireFault {
         /// The limit in bytes.
         limit: u64,
     },
+    /// The peer nested values too deep.
+    TooDeep {
+        /// The limit in levels.
+        limit: usize,
+    },
+    /// The peer sent more values than a run may read.
+    TooMany {
+        /// The limit in values.
+        limit: u64,
+    },
+    /// The peer asked for more computation than a log-in needs.
+    TooMuchWork {
+        /// What it is counted in: `SCRAM iterations`.
+        unit: &'static str,
+        /// How much was asked for.
+        asked: u64,
+        /// The limit in the same unit.
+        limit: u64,
+    },
+    /// What came in does not follow the protocol's grammar.
+    Malformed,
 }
 
 impl WireFault {
@@ -454,6 +475,19 @@ impl WireFault {
                 Failure::new(FailureKind::Protocol, format!("the peer sent more than {limit} bytes in one run"))
                     .with_code("reply_too_long")
             }
+            Self::TooDeep { limit } => {
+                Failure::new(FailureKind::Protocol, format!("the peer nested values more than {limit} levels deep"))
+                    .with_code("nested_too_deep")
+            }
+            Self::TooMany { limit } => {
+                Failure::new(FailureKind::Protocol, format!("the peer sent more than {limit} values in one run"))
+                    .with_code("too_many_values")
+            }
+            Self::TooMuchWork { unit, asked, limit } => {
+                Failure::new(FailureKind::Protocol, format!("the peer asked for {asked} {unit}, the limit is {limit}"))
+                    .with_code("too_much_work")
+            }
+            Self::Malformed => Failure::new(FailureKind::Protocol, "the peer's answer does not follow the protocol"),
         }
     }
 }

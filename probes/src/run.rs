@@ -23,6 +23,7 @@ use crate::{
     redact::Redactor,
     secret::Secret,
     wire::{
+        guard::Grammar,
         resolve::Resolver,
         sniff::Protocol,
         stream::{Connection, Tether},
@@ -300,6 +301,7 @@ pub struct Run {
     pub(crate) manual: &'static Manual,
     pub(crate) speaks: Protocol,
     pub(crate) greets: bool,
+    pub(crate) guard: Option<Grammar>,
     pub(crate) resolver: Resolver,
     /// What this run learned itself.
     pub(crate) notes: Notes,
@@ -327,6 +329,7 @@ impl Run {
             manual,
             speaks: Protocol::Other("its own protocol"),
             greets: false,
+            guard: None,
             resolver,
             notes: Notes::default(),
             recalled: Notes::default(),

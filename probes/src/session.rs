@@ -521,6 +521,7 @@ impl<B: Backend> Probe for Asker<B> {
         let mut run = Run::new(timeout, B::MANUAL, self.options.resolver.clone());
         run.speaks = B::SPEAKS;
         run.greets = B::GREETS;
+        run.guard = B::GUARD;
         run.certificate_warning = self.options.certificate;
         run.canary = Arc::clone(&self.canary);
         run.depth = self.options.depth;

@@ -31,6 +31,7 @@ use crate::{
     wire::{
         amqp::{Link, Login, failure},
         dial::Target,
+        guard::{self, Grammar},
         rabbitmq::{Check, Management, Node, Overview},
         sniff::Protocol,
     },
@@ -154,6 +155,7 @@ url = "amqp://localhost:5672"
 "#;
     const MANUAL: &'static Manual = &MANUAL;
     const SPEAKS: Protocol = Protocol::Amqp;
+    const GUARD: Option<Grammar> = Some(guard::amqp::frames);
     const ROUNDTRIP: bool = true;
     const LATENCY: Duration = Duration::from_millis(250);
 

@@ -25,7 +25,10 @@ use crate::{
     address::Endpoint,
     failure::{Failure, FailureKind, WireFault},
     run::{Phase, Run},
-    wire::sniff::Protocol,
+    wire::{
+        guard::{Grammar, Guard, MOST_VALUES},
+        sniff::Protocol,
+    },
 };
 
 /// How many bytes one run may read from one peer.
@@ -51,6 +54,8 @@ impl Connection {
 #[derive(Debug)]
 pub(crate) struct Tether {
     left: AtomicU64,
+    /// How many values the peer may still send in this run, where a guard counts them.
+    values: AtomicU64,
     first: Mutex<First>,
     /// Whether the peer has closed, or the network has.
     ended: AtomicBool,
@@ -72,9 +77,10 @@ impl First {
 }
 
 impl Tether {
-    fn new(expected: Protocol) -> Self {
+    pub(crate) fn new(expected: Protocol) -> Self {
         Self {
             left: AtomicU64::new(READ_LIMIT),
+            values: AtomicU64::new(MOST_VALUES),
             first: Mutex::new(First::new(expected)),
             ended: AtomicBool::new(false),
             fault: Mutex::default(),
@@ -98,6 +104,19 @@ impl Tether {
     /// A new run may read anew.
     pub(crate) fn refill(&self) {
         self.left.store(READ_LIMIT, Ordering::Relaxed);
+        self.values.store(MOST_VALUES, Ordering::Relaxed);
+    }
+
+    /// Takes note of values that came in.
+    pub(crate) fn count(&self, values: u64) -> Result<(), WireFault> {
+        let left = self.room_for(values)?;
+        self.values.store(left, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Whether so many values may still come in this run; how many more.
+    pub(crate) fn room_for(&self, values: u64) -> Result<u64, WireFault> {
+        self.values.load(Ordering::Relaxed).checked_sub(values).ok_or(WireFault::TooMany { limit: MOST_VALUES })
     }
 
     /// Whether the peer has not sent a single byte.
@@ -207,6 +226,7 @@ pub struct Wire {
     socket: Socket,
     tether: Arc<Tether>,
     enclosed: Option<Enclosed>,
+    guard: Option<Guard>,
 }
 
 /// What the kernel gives.
@@ -251,11 +271,12 @@ impl Socket {
 }
 
 impl Wire {
-    pub(crate) fn new(socket: Socket, expected: Protocol) -> io::Result<(Self, Connection)> {
+    pub(crate) fn new(socket: Socket, expected: Protocol, grammar: Option<Grammar>) -> io::Result<(Self, Connection)> {
         let watch = Watch(socket.twin()?);
         let tether = Arc::new(Tether::new(expected));
         let connection = Connection { tether: Arc::clone(&tether), watch: Arc::new(watch) };
-        Ok((Self { socket, tether, enclosed: None }, connection))
+        let guard = grammar.map(|grammar| Guard::new(grammar, &tether));
+        Ok((Self { socket, tether, enclosed: None, guard }, connection))
     }
 
     /// From here on the TLS handshake goes on inside of packets.
@@ -423,6 +444,15 @@ impl Stream {
         }
     }
 
+    /// Shows plain text of the peer to the guard.
+    fn follow(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let guard = match self {
+            Self::Plain(wire) => &mut wire.guard,
+            Self::Tls(tls) => &mut tls.get_mut().0.guard,
+        };
+        guard.as_mut().map_or(Ok(()), |guard| guard.follow(bytes)).map_err(WireFault::into_io)
+    }
+
     /// The protocol that was agreed on inside TLS.
     #[must_use]
     pub fn alpn(&self) -> Option<&[u8]> {
@@ -444,8 +474,14 @@ macro_rules! either {
 
 impl AsyncRead for Stream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = self.as_mut();
-        let read = either!(this, poll_read, cx, buf);
+        let (this, before) = (self.as_mut(), buf.filled().len());
+        let mut read = either!(this, poll_read, cx, buf);
+        if let Poll::Ready(Ok(())) = &read
+            && let Err(error) = self.follow(&buf.filled()[before..])
+        {
+            buf.set_filled(before);
+            read = Poll::Ready(Err(error));
+        }
         if let Poll::Ready(Err(error)) = &read {
             self.tether().mourn(error);
         }
