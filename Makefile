@@ -10,7 +10,7 @@ export PATH := $(DENY)/bin:$(MACHETE)/bin:$(PATH):/usr/sbin:/usr/lib/postgresql/
 # Tests mostly wait for servers. Six at a time use both of two processors and 4 GB of memory.
 export RUST_TEST_THREADS ?= $(shell expr 3 '*' "$$(nproc)")
 
-.PHONY: help demo demo-all servers test lint rules unit test-tools variants static build builds bench clean
+.PHONY: help demo demo-all servers test lint rules unit fuzz test-tools variants static build builds bench clean
 
 help: ## List the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -55,6 +55,11 @@ rules: ## Prometheus' own tools on the alert rules
 
 unit: ## The four rings of tests, each test once
 	cargo test --workspace --locked
+
+fuzz: ## Play changed conversations to the agent for 10 minutes (PROBITY_FUZZ_SECONDS, PROBITY_FUZZ_SEED)
+	@tests/setup.sh build
+	cargo build --quiet --locked --bin probity
+	cargo test --quiet --locked --test it -- --ignored --exact fuzz::for_a_while --nocapture
 
 test-tools: $(MACHETE)/bin/cargo-machete ## What is rarely needed and no part of CI: shell scripts, unused dependencies
 	@tests/setup.sh tools

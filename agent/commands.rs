@@ -7,6 +7,7 @@ use std::{
 };
 
 use clap::Parser;
+use probity_probes::panics;
 
 use crate::{
     catalog::{
@@ -40,6 +41,7 @@ pub fn run() -> ExitCode {
     if let Err(sentence) = logging::start(&cli.common, level) {
         return usage(&sentence);
     }
+    panics::install();
     match &cli.command {
         Some(Command::Health(args)) => health::run(args, cli.common.listen, &cli.common.catalog),
         Some(Command::Schema) => print_schema(),

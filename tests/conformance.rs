@@ -7,6 +7,7 @@ mod cql;
 mod deadline;
 mod declared;
 mod names;
+mod nesting;
 mod scripted;
 mod secrets;
 mod sessions;
@@ -19,7 +20,7 @@ use serde_json::Value;
 use crate::support::probe::{Asked, example_at};
 
 /// Every backend of this build.
-fn backends() -> impl Iterator<Item = (&'static str, Entry)> {
+pub(crate) fn backends() -> impl Iterator<Item = (&'static str, Entry)> {
     registry().iter().filter_map(|row| Some((row.kind, row.entry?)))
 }
 

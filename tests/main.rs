@@ -4,6 +4,7 @@
 mod catalog;
 mod cli;
 mod conformance;
+mod fuzz;
 mod generated;
 mod live;
 mod pipeline;

@@ -11,7 +11,7 @@ use crate::{
     manual::Manual,
     run::{Depth, Outcome, Run},
     secret::Secret,
-    wire::{dial::Target, resolve::Resolver, sniff::Protocol},
+    wire::{dial::Target, guard::Grammar, resolve::Resolver, sniff::Protocol},
 };
 
 /// Everything a backend file provides. The frame owns the rest: deadlines, sessions, limits, panics, redaction.
@@ -31,6 +31,9 @@ pub trait Backend: Send + Sync + Sized + 'static {
     const SPEAKS: Protocol;
     /// Whether the server speaks first, so that a silent close means that it is full.
     const GREETS: bool = false;
+    /// The grammar that its peers are held to before anything of theirs is decoded: how deep values may be nested, how many
+    /// there may be, how much work may be asked for. None where what decodes them has limits of its own.
+    const GUARD: Option<Grammar> = None;
     /// Whether the server counts connections that end before their log-in, and in the end blocks the machine they
     /// come from: it is never dialled without a log-in, and a failed TLS handshake pauses like rejected credentials.
     const COUNTS_INTERRUPTIONS: bool = false;

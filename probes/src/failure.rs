@@ -43,7 +43,7 @@ pub enum FailureKind {
     NotReady,
     /// An established connection was closed in mid-exchange.
     ConnectionLost,
-    /// Nothing of the above: an internal error of the server or of the probe.
+    /// Nothing of the above: a fault of the probe itself.
     Unexpected,
 }
 
@@ -120,7 +120,7 @@ impl FailureKind {
             Self::Overload => "Free connections, memory or disk on the server, or raise its limits.",
             Self::NotReady => "Wait until the server has started, recovered or elected; if it does not, read its log.",
             Self::ConnectionLost => "Look for restarts of the server, idle timeouts and proxies that cut connections.",
-            Self::Unexpected => "Read the server's log; if the probe is at fault, report it with the agent's log.",
+            Self::Unexpected => "Report it with the agent's log: the probe is at fault.",
         }
     }
 }
@@ -180,9 +180,12 @@ pub const OWN_CODES: &[&str] = &[
     "foreign_host",
     "foreign_protocol",
     "hostname",
+    "library_error",
+    "library_panic",
     "native_encryption",
     "native_port",
     "negotiation",
+    "nested_too_deep",
     "no_common_version",
     "nodata",
     "not_json",
@@ -201,12 +204,26 @@ pub const OWN_CODES: &[&str] = &[
     "set_name",
     "timeout",
     "tls_expected",
+    "too_many_values",
+    "too_much_work",
     "txt",
     "unreachable",
     "untrusted",
     "version",
     "x_protocol",
 ];
+
+/// What is said of an error of a library of which nothing else is known.
+const LIBRARY_ERROR: &str = "the client library reported an error";
+
+/// What is said of a connection that has ended, where nobody said more.
+const LOST: &str = "the peer closed the connection in mid-exchange";
+
+/// What is said where a library fails over what a peer sent.
+const UNREADABLE: &str = "the client library could not read the peer's answer";
+
+/// The same of an error of the operating system, or of a library that says that it is one.
+const IO_ERROR: &str = "an input/output error occurred";
 
 /// How the code of a failure begins that a proxy has said, of which the server knows nothing.
 pub(crate) const OF_PROXY: &str = "proxy ";
@@ -295,8 +312,8 @@ impl Failure {
         }
         let message = match otherwise {
             FailureKind::Protocol => "the peer's answer does not follow the protocol",
-            FailureKind::ConnectionLost => "the peer closed the connection in mid-exchange",
-            _ => "the client library reported an error",
+            FailureKind::ConnectionLost => LOST,
+            _ => LIBRARY_ERROR,
         };
         Self::new(otherwise, message).with_words(error.to_string())
     }
@@ -341,13 +358,33 @@ impl Failure {
             | io::ErrorKind::BrokenPipe
             | io::ErrorKind::NotConnected
             | io::ErrorKind::UnexpectedEof
-            | io::ErrorKind::WriteZero => Self::new(ConnectionLost, "the peer closed the connection in mid-exchange"),
+            | io::ErrorKind::WriteZero => Self::new(ConnectionLost, LOST),
             io::ErrorKind::TimedOut => Self::new(Timeout, "the connection timed out"),
             io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
                 Self::new(Protocol, "the peer's answer does not follow the protocol").with_words(error.to_string())
             }
-            _ => Self::new(Unexpected, "an input/output error occurred").with_words(error.to_string()),
+            _ => Self::new(Unexpected, IO_ERROR).with_words(error.to_string()),
         }
+    }
+
+    /// A client library panicked over what a peer had sent.
+    pub(crate) fn library_panic() -> Self {
+        Self::new(FailureKind::Protocol, UNREADABLE).with_code("library_panic")
+    }
+
+    /// Whether it is an error of a library of which nothing else is known.
+    pub(crate) fn is_of_library(&self) -> bool {
+        self.kind == FailureKind::Unexpected && [LIBRARY_ERROR, IO_ERROR].contains(&self.message.as_str())
+    }
+
+    /// Whether all that it says is that the peer has closed the connection.
+    pub(crate) fn is_mere_loss(&self) -> bool {
+        self.kind == FailureKind::ConnectionLost && self.code.is_none() && self.message == LOST
+    }
+
+    /// Such an error, once the peer has said something: it is about that.
+    pub(crate) fn blames_answer(self) -> Self {
+        Self { server_message: self.server_message, ..Self::new(FailureKind::Protocol, UNREADABLE).with_code("library_error") }
     }
 
     /// The server was not content with our client certificate, or with there being none.
@@ -485,8 +522,8 @@ fn os_words(error: &io::Error) -> String {
 
 /// What our own end of a connection found wrong with the bytes that came in. It travels through client
 /// libraries inside an [`io::Error`] and comes out as a typed failure.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum WireFault {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WireFault {
     /// The first bytes belong to another protocol.
     Foreign {
         /// What was expected.
@@ -499,6 +536,27 @@ pub(crate) enum WireFault {
         /// The limit in bytes.
         limit: u64,
     },
+    /// The peer nested values too deep.
+    TooDeep {
+        /// The limit in levels.
+        limit: usize,
+    },
+    /// The peer sent more values than a run may read.
+    TooMany {
+        /// The limit in values.
+        limit: u64,
+    },
+    /// The peer asked for more computation than a log-in needs.
+    TooMuchWork {
+        /// What it is counted in: `SCRAM iterations`.
+        unit: &'static str,
+        /// How much was asked for.
+        asked: u64,
+        /// The limit in the same unit.
+        limit: u64,
+    },
+    /// What came in does not follow the protocol's grammar.
+    Malformed,
 }
 
 impl WireFault {
@@ -526,6 +584,19 @@ impl WireFault {
                 Failure::new(FailureKind::Protocol, format!("the peer sent more than {limit} bytes in one run"))
                     .with_code("reply_too_long")
             }
+            Self::TooDeep { limit } => {
+                Failure::new(FailureKind::Protocol, format!("the peer nested values more than {limit} levels deep"))
+                    .with_code("nested_too_deep")
+            }
+            Self::TooMany { limit } => {
+                Failure::new(FailureKind::Protocol, format!("the peer sent more than {limit} values in one run"))
+                    .with_code("too_many_values")
+            }
+            Self::TooMuchWork { unit, asked, limit } => {
+                Failure::new(FailureKind::Protocol, format!("the peer asked for {asked} {unit}, the limit is {limit}"))
+                    .with_code("too_much_work")
+            }
+            Self::Malformed => Failure::new(FailureKind::Protocol, "the peer's answer does not follow the protocol"),
         }
     }
 }

@@ -51,6 +51,7 @@ pub mod failure;
 pub mod files;
 pub mod finding;
 pub mod manual;
+pub mod panics;
 pub mod plain;
 pub mod prober;
 pub mod question;

@@ -56,9 +56,7 @@ impl Prober {
             Ok(Ok(outcome)) if outcome.status == Status::Healthy => return outcome,
             Ok(Ok(outcome)) => return Outcome { waited: waiting.so_far(), ..outcome },
             Ok(Err(_)) => Err(match (&mut task.0).await {
-                Err(error) if error.is_panic() => {
-                    Failure::new(FailureKind::Unexpected, "the probe panicked").with_words(panic_words(error.into_panic()))
-                }
+                Err(error) if error.is_panic() => Failure::new(FailureKind::Unexpected, "the probe panicked"),
                 _ => Failure::new(FailureKind::Unexpected, "the probe was stopped before it could answer"),
             }),
             Err(_) => Ok(()),
@@ -72,7 +70,6 @@ impl Prober {
             Err(failure) => (false, failure),
         };
         failure.phase = phase;
-        failure.server_message = failure.server_message.map(|words| seen.redactor.clean(&words));
         Outcome {
             status: Status::Unhealthy,
             failure: Some(failure),
@@ -111,12 +108,5 @@ struct AbortOnDrop(tokio::task::JoinHandle<()>);
 impl Drop for AbortOnDrop {
     fn drop(&mut self) {
         self.0.abort();
-    }
-}
-
-fn panic_words(payload: Box<dyn std::any::Any + Send>) -> String {
-    match payload.downcast::<String>() {
-        Ok(text) => *text,
-        Err(payload) => payload.downcast_ref::<&str>().map_or_else(String::new, |text| (*text).to_owned()),
     }
 }

@@ -6,6 +6,7 @@
 use std::{
     future::pending,
     hash::{DefaultHasher, Hash, Hasher},
+    panic::AssertUnwindSafe,
     sync::Arc,
     time::Duration,
 };
@@ -554,6 +555,7 @@ impl<B: Backend> Probe for Asker<B> {
         let mut run = Run::new(timeout, B::MANUAL, self.options.resolver.clone());
         run.speaks = B::SPEAKS;
         run.greets = B::GREETS;
+        run.guard = B::GUARD;
         run.certificate_warning = self.options.certificate;
         run.canary = Arc::clone(&self.canary);
         run.depth = self.options.depth;
@@ -567,7 +569,10 @@ impl<B: Backend> Probe for Asker<B> {
             };
             self.idle.send_replace(Idle::default());
             run.seen().redactor = Arc::clone(&slot.redactor);
-            let result = self.go(&mut run, &mut slot).await;
+            let result = match AssertUnwindSafe(self.go(&mut run, &mut slot)).catch_unwind().await {
+                Ok(result) => result,
+                Err(_) => Err(run.panicked()),
+            };
             if let Err(failure) = &result {
                 slot.forget();
                 if Self::rejects(failure, &run) {

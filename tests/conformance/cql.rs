@@ -106,10 +106,15 @@ fn what_is_no_answer_is_not_taken_for_one() {
         (rows(1, &[text("c"), vec![0, 0x09]].concat(), &[&int(1)[..], &int(2), b"no"].concat()), "a number of two bytes"),
         (rows(0, b"", &int(i32::MAX)), "rows without columns"),
         (rows(i32::MAX, &column, b""), "columns that are not there"),
+    ] {
+        assert_eq!(failed(&answered(&bytes)), (FailureKind::Protocol, Some(Phase::Query), None), "{why}");
+    }
+    for (bytes, why) in [
         (rows(1, &[text("c"), [0, 0x20].repeat(200_000)].concat(), b""), "lists in lists"),
         (rows(1, &[text("c"), vec![0, 0], text(&"a(".repeat(30_000))].concat(), b""), "classes in classes"),
     ] {
-        assert_eq!(failed(&answered(&bytes)), (FailureKind::Protocol, Some(Phase::Query), None), "{why}");
+        let wanted = (FailureKind::Protocol, Some(Phase::Query), Some("nested_too_deep"));
+        assert_eq!(failed(&answered(&bytes)), wanted, "{why}");
     }
     let endless = [&[0x84, 0, 0, 0, RESULT][..], &[0x7f, 0xff, 0xff, 0xff]].concat();
     assert_eq!(failed(&answered(&endless)), (FailureKind::Protocol, Some(Phase::Query), Some("reply_too_long")));

@@ -135,6 +135,43 @@ fn every_code_row_can_be_reached() {
     }
 }
 
+/// `unexpected` is left for faults of the probe: what a server calls an internal error of its own is its answer.
+#[test]
+fn no_code_of_a_server_is_unexpected() {
+    for (kind, entry) in backends() {
+        let ours = entry.manual.codes.iter().find(|row| row.kind == FailureKind::Unexpected);
+        assert!(ours.is_none(), "{kind}: {ours:?}");
+    }
+    let internal: [(&str, &[&str]); 18] = [
+        ("cassandra", &["0x0000"]),
+        ("clickhouse", &["49", "1001", "1002"]),
+        ("consul", &["500 rpc error"]),
+        ("elasticsearch", &["500 exception"]),
+        ("http", &["500"]),
+        ("kafka", &["-1", "56"]),
+        ("memcached", &["SERVER_ERROR internal"]),
+        ("mongodb", &["1", "8"]),
+        ("mqtt", &["0x80", "0x83"]),
+        ("mysql", &["1105", "1815"]),
+        ("nats", &["500", "Internal Server Error"]),
+        ("neo4j", &["Neo.DatabaseError.General.UnknownError"]),
+        ("opensearch", &["500 exception"]),
+        ("oracle", &["ORA-00600", "ORA-07445"]),
+        ("postgres", &["XX000", "XX001", "XX002", "58000", "58030"]),
+        ("rabbitmq", &["541"]),
+        ("redis", &["ERR internal error"]),
+        ("sqlserver", &["823", "824", "8621", "8630", "8646"]),
+    ];
+    for (kind, codes) in internal {
+        let Some((_, entry)) = backends().find(|(known, _)| *known == kind) else { continue };
+        for code in codes {
+            // A code that is not in the manual is a `query` failure.
+            let found = entry.manual.code(code).map_or(FailureKind::Query, |row| row.kind);
+            assert_eq!(found, FailureKind::Query, "{kind}: {code}");
+        }
+    }
+}
+
 #[test]
 fn kinds_of_failure_have_words_for_people() {
     for kind in FailureKind::ALL {

@@ -220,7 +220,7 @@ fn redis_must_answer_a_ping() {
         ("-LOADING Redis is loading the dataset in memory\r\n", Some(FailureKind::NotReady)),
         ("-SOMETHING new\r\n", Some(FailureKind::Query)),
         ("%not a map\r\n", Some(FailureKind::Protocol)),
-        ("*1000000000\r\n", Some(FailureKind::Timeout)),
+        ("*1000000000\r\n", Some(FailureKind::Protocol)),
     ] {
         let peer = Peer::start([Script::new().wait_for("probity\r\n").say(hello).wait_for("PING\r\n").say(answer)]);
         let outcome = ask("redis", &peer, "redis", json!({})).run_within(Duration::from_millis(500));

@@ -541,7 +541,7 @@ static MANUAL: Manual = Manual {
         FindingRow { code: "wrong_data_center", meaning: "The node is in another data center than `expect.data_center`: unhealthy.", remedy: "Correct the URL: a consistency that is local is local to that data center." },
     ],
     codes: &[
-        CodeRow { code: "0x0000", kind: FailureKind::Unexpected, message: "the server reports an internal error", remedy: "Read the server's log." },
+        CodeRow { code: "0x0000", kind: FailureKind::Query, message: "the server reports an internal error", remedy: "Read the server's log." },
         CodeRow { code: "0x000a", kind: FailureKind::Protocol, message: "the server does not understand us", remedy: "Servers before Cassandra 2.2 do not speak version 4 of the protocol." },
         CodeRow { code: "0x0100", kind: FailureKind::Auth, message: "the server rejected the user name or password, or the role may not log in", remedy: "" },
         CodeRow { code: LOGIN_WANTED, kind: FailureKind::Auth, message: "the server wants a log-in, and there is none in the entry", remedy: "Set `username` and `password`." },

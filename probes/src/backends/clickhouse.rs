@@ -31,6 +31,7 @@ use crate::{
         api::{self, Api, Headers},
         dial::Target,
         http::Reply,
+        json,
         sniff::Protocol,
     },
 };
@@ -436,7 +437,7 @@ impl ClickhouseSession {
         let enough = question.enough_rows();
         let limits = if fixed_settings { String::new() } else { format!("&max_result_rows={enough}&result_overflow_mode=break") };
         let reply = self.get_with(&format!("&default_format=JSONCompact{limits}"), question.text(), run).await?;
-        let table: Table = serde_json::from_str(&String::from_utf8_lossy(&reply.body)).map_err(|_| {
+        let table: Table = json::read(String::from_utf8_lossy(&reply.body).as_bytes(), |_| {
             Failure::new(FailureKind::Config, "the answer to the own question is not a table in the format that was asked for")
                 .with_code("not_json")
                 .with_remedy("Leave `FORMAT` out of `query`, and let it ask for rows.")

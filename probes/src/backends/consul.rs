@@ -29,6 +29,7 @@ use crate::{
         api::{self, Api, Headers},
         dial::Target,
         http::Reply,
+        json,
         sniff::Protocol,
     },
 };
@@ -306,8 +307,9 @@ impl Consul {
     /// The address of the leader; none when there is none, which the server says with status 200.
     async fn leader(&self, session: &mut ConsulSession, run: &mut Run) -> Result<Option<String>, Failure> {
         let reply = accepted(session.api.get(&self.path("/v1/status/leader"), run).await?)?;
-        let leader = serde_json::from_slice::<String>(&reply.body)
-            .map_err(|_| Failure::new(FailureKind::Protocol, "the peer speaks HTTP, but is not Consul"))?;
+        let leader = json::read::<String>(&reply.body, |_| {
+            Failure::new(FailureKind::Protocol, "the peer speaks HTTP, but is not Consul")
+        })?;
         Ok(Some(leader).filter(|leader| !leader.is_empty()))
     }
 

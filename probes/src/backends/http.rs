@@ -20,7 +20,7 @@ use url::Url;
 use crate::{
     address::{Address, Credentials},
     backend::{Backend, ConfigError},
-    failure::{Failure, FailureKind},
+    failure::{Failure, FailureKind, WireFault},
     finding::{Finding, Severity, Value},
     manual::{CodeRow, FactRow, FindingRow, LevelRow, Manual},
     question::{Answer, Question},
@@ -30,6 +30,7 @@ use crate::{
     wire::{
         dial::Target,
         http::{ALPN, HttpConnection, Reply},
+        json,
         sniff::Protocol,
     },
 };
@@ -296,7 +297,7 @@ expect = { status = ["200-399"] }
                 _ => Err(Failure::server(code.to_string(), reply.status.canonical_reason().unwrap_or_default())),
             };
         }
-        self.assertions.judge(&reply, run);
+        self.assertions.judge(&reply, run)?;
         if let Some(question) = &self.question {
             question.judge(&answer(question, &reply.body)?, run);
         }
@@ -407,7 +408,7 @@ fn is_pointer(text: &str) -> bool {
 
 /// What a pointer leads to. Lists and tables are told as JSON.
 fn answer(question: &Question, body: &[u8]) -> Result<Answer, Failure> {
-    let document: serde_json::Value = serde_json::from_slice(body).map_err(|_| {
+    let document: serde_json::Value = json::read(body, |_| {
         Failure::new(FailureKind::Protocol, "the body is not JSON, so that `query` leads nowhere")
             .with_code("not_json")
             .with_remedy("Fetch the page: an error or maintenance page may answer in its place.")
@@ -453,7 +454,7 @@ impl Assertions {
     }
 
     /// Holds every expectation against an answer. What the body says is never repeated: it may be private.
-    fn judge(&self, reply: &Reply, run: &mut Run) {
+    fn judge(&self, reply: &Reply, run: &mut Run) -> Result<(), Failure> {
         for (name, expected) in &self.headers {
             if reply.header(name.as_str()) != Some(expected) {
                 let seen = if reply.headers.contains_key(name) { "another value" } else { "absent" };
@@ -471,8 +472,11 @@ impl Assertions {
         if self.not_regex.as_ref().is_some_and(|regex| regex.is_match(&text)) {
             mismatch("matches `expect.not_regex`".into());
         }
-        let json: Option<serde_json::Value> =
-            if self.json.is_empty() && self.schema.is_none() { None } else { serde_json::from_slice(&reply.body).ok() };
+        let json: Option<serde_json::Value> = if self.json.is_empty() && self.schema.is_none() {
+            None
+        } else {
+            json::try_read(&reply.body).map_err(WireFault::to_failure)?
+        };
         for (pointer, expected) in &self.json {
             match json.as_ref().map(|document| document.pointer(pointer)) {
                 Some(Some(value)) if value == expected => {}
@@ -489,6 +493,7 @@ impl Assertions {
                 Err(()) => run.finding(Finding::unhealthy("body_mismatch", "is not of the form of `body_schema`")),
             }
         }
+        Ok(())
     }
 }
 

@@ -497,7 +497,7 @@ static MANUAL: Manual = Manual {
         CodeRow { code: "19", kind: FailureKind::NotReady, message: "there are fewer replicas in sync than `min.insync.replicas`", remedy: "Bring the missing replicas back." },
         CodeRow { code: "20", kind: FailureKind::NotReady, message: "after the write there were fewer replicas in sync than `min.insync.replicas`", remedy: "Bring the missing replicas back." },
         CodeRow { code: "41", kind: FailureKind::NotReady, message: "the controllers change their leader", remedy: "" },
-        CodeRow { code: "56", kind: FailureKind::Unexpected, message: "the broker cannot use the folder of the partition", remedy: "Look at its disk: it may be full or broken." },
+        CodeRow { code: "56", kind: FailureKind::Query, message: "the broker cannot use the folder of the partition", remedy: "Look at its disk: it may be full or broken." },
         CodeRow { code: "7", kind: FailureKind::Timeout, message: "the broker gave up: the replicas did not follow in time", remedy: "Look for brokers that hang, and whether the controllers have a leader." },
         CodeRow { code: "13", kind: FailureKind::ConnectionLost, message: "the broker hung up before it answered", remedy: "" },
         CodeRow { code: "35", kind: FailureKind::Protocol, message: "the broker speaks no version of the protocol that we speak", remedy: "Kafka 2.4 and later are spoken to." },

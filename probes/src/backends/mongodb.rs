@@ -6,7 +6,7 @@
 //! others, seconds old; of itself the member's `hello` counts.
 //! Server: <https://www.mongodb.com/docs/manual/reference/command/hello/>.
 
-use std::time::Duration;
+use std::{future::IntoFuture, io, time::Duration};
 
 use mongodb::{
     Client,
@@ -30,6 +30,7 @@ use crate::{
     tls::TlsConfig,
     wire::{
         dial::Target,
+        guard::{self, Grammar},
         mongodb::{
             Hello, Lenient,
             link::Link,
@@ -185,6 +186,7 @@ degraded = { connections = 0.85 }
 "#;
     const MANUAL: &'static Manual = &MANUAL;
     const SPEAKS: Protocol = Protocol::MongoDb;
+    const GUARD: Option<Grammar> = Some(guard::bson::messages);
     const ROUNDTRIP: bool = true;
     const LATENCY: Duration = Duration::from_secs(1);
 
@@ -403,7 +405,12 @@ fn library(link: &Link, credential: Option<Credential>, limit: Duration) -> Resu
 
 impl MongoDbSession {
     async fn ask(&self, database: &str, question: Document) -> Result<Document, Failure> {
-        match self.client.database(database).run_command(question).await {
+        let database = self.client.database(database);
+        let Some(answer) = self.link.wait(database.run_command(question).into_future()).await else {
+            let lost = || Failure::from_io(&io::ErrorKind::UnexpectedEof.into());
+            return Err(self.link.failure().unwrap_or_else(lost));
+        };
+        match answer {
             Ok(answer) => refusal(&answer).map_or(Ok(answer), Err),
             Err(error) => Err(self.link.failure().unwrap_or_else(|| match &*error.kind {
                 ErrorKind::Authentication { message, .. } => {

@@ -475,8 +475,8 @@ static MANUAL: Manual = Manual {
         CodeRow { code: "0x95", kind: FailureKind::Config, message: "a packet is too large for the broker", remedy: "" },
         CodeRow { code: "0x9A", kind: FailureKind::Config, message: "the broker does not retain messages", remedy: "" },
         CodeRow { code: "0x9B", kind: FailureKind::Config, message: "the broker does not know this quality of service", remedy: "" },
-        CodeRow { code: "0x80", kind: FailureKind::Unexpected, message: "the broker does not say why it refuses us", remedy: "" },
-        CodeRow { code: "0x83", kind: FailureKind::Unexpected, message: "the broker refuses us for a reason of its own", remedy: "" },
+        CodeRow { code: "0x80", kind: FailureKind::Query, message: "the broker does not say why it refuses us", remedy: "" },
+        CodeRow { code: "0x83", kind: FailureKind::Query, message: "the broker refuses us for a reason of its own", remedy: "" },
     ],
     unsupported: &[
         "WebSocket URLs (`ws://`, `wss://`), and ALPN where MQTT shares port 443.",

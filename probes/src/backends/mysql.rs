@@ -498,7 +498,7 @@ impl Row {
 }
 
 fn no_answer() -> Failure {
-    Failure::new(FailureKind::Unexpected, "the client library logged in before it was let through")
+    Failure::new(FailureKind::Protocol, "the server's greeting leads to no log-in")
 }
 
 /// From the library's error; why the link ended says more than that it did.

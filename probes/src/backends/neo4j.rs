@@ -514,7 +514,7 @@ static MANUAL: Manual = Manual {
         CodeRow { code: "Neo.ClientError.Statement.UnsupportedAdministrationCommand", kind: FailureKind::Config, message: "this edition does not know the command", remedy: "" },
         CodeRow { code: "Neo.ClientError.Statement.NotSystemDatabaseError", kind: FailureKind::Config, message: "the command belongs to the database `system`", remedy: "" },
         CodeRow { code: "Neo.ClientError.Procedure.ProcedureNotFound", kind: FailureKind::Config, message: "the server has no such procedure", remedy: "" },
-        CodeRow { code: "Neo.DatabaseError.*", kind: FailureKind::Unexpected, message: "the server reports an internal error", remedy: "Read the server's log." },
+        CodeRow { code: "Neo.DatabaseError.*", kind: FailureKind::Query, message: "the server reports an internal error", remedy: "Read the server's log." },
     ],
     unsupported: &[
         "Following the routing table: each question goes to a server that the URL names.",

@@ -6,6 +6,7 @@
 //! Protocol: <https://www.postgresql.org/docs/current/protocol.html>.
 
 use std::{
+    panic::AssertUnwindSafe,
     error::Error,
     io,
     path::PathBuf,
@@ -13,10 +14,11 @@ use std::{
     time::Duration,
 };
 
+use futures_util::FutureExt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio_postgres::{Client, NoTls, SimpleQueryMessage, config::SslMode};
+use tokio_postgres::{Client, NoTls, SimpleColumn, SimpleQueryMessage, config::SslMode};
 
 use crate::{
     address::{Address, Credentials},
@@ -351,11 +353,18 @@ impl Postgres {
         if !options {
             run.fact("pooler", "refuses start-up options");
         }
+        let tether = run.tether();
         let driver = Background::spawn(async move {
-            if let Err(error) = connection.await {
-                // The question that it broke reports the cause.
-                tracing::trace!(%error, "connection ended");
+            let mut connection = AssertUnwindSafe(connection).catch_unwind();
+            let fault = match (&mut connection).await {
+                Ok(ended) => ended.err().map(|error| failure(&error)),
+                Err(_) => Some(Failure::library_panic()),
+            };
+            // Only behind this does a question hear that its connection has ended.
+            if let (Some(tether), Some(fault)) = (tether, fault) {
+                tether.blame(fault);
             }
+            drop(connection);
         });
         let session = PostgresSession { client, driver };
         if self.wanted == Wanted::Any || (self.wanted == Wanted::PreferStandby && run.is_second_look(&self.target)) {
@@ -527,13 +536,19 @@ impl PostgresSession {
     /// The first row of a query.
     async fn first(&self, query: &str) -> Result<Option<Row>, Failure> {
         let messages = self.client.simple_query(query).await.map_err(|error| failure(&error))?;
-        Ok(messages.iter().find_map(|message| match message {
+        let first = messages.iter().find_map(|message| match message {
             SimpleQueryMessage::Row(row) => {
                 let columns = row.columns().iter().enumerate();
-                Some(columns.filter_map(|(at, column)| Some((column.name().to_owned(), row.get(at)?.to_owned()))).collect())
+                let named = |(at, column): (usize, &SimpleColumn)| {
+                    // `get` would panic over a text that is none.
+                    let value = row.try_get(at).map_err(|error| failure(&error)).transpose()?;
+                    Some(value.map(|value| (column.name().to_owned(), value.to_owned())))
+                };
+                Some(columns.filter_map(named).collect())
             }
             _ => None,
-        }))
+        });
+        first.transpose()
     }
 }
 
@@ -659,8 +674,10 @@ static MANUAL: Manual = Manual {
         CodeRow { code: "08*", kind: FailureKind::ConnectionLost, message: "the server reports a broken connection", remedy: "" },
         CodeRow { code: "0A000", kind: FailureKind::Protocol, message: "the server does not support what was asked", remedy: "" },
         CodeRow { code: "target_session_attrs", kind: FailureKind::NotReady, message: "the server is not the one that `target_session_attrs` looks for", remedy: "A fail-over may be under way; otherwise name the right hosts in the URL." },
-        CodeRow { code: "XX000", kind: FailureKind::Unexpected, message: "the server reports an internal error", remedy: "Read the server's log." },
-        CodeRow { code: "58*", kind: FailureKind::Unexpected, message: "the server reports a system error", remedy: "Read the server's log." },
+        CodeRow { code: "XX000", kind: FailureKind::Query, message: "the server reports an internal error", remedy: "Read the server's log." },
+        CodeRow { code: "XX001", kind: FailureKind::Query, message: "the server has found damaged data", remedy: "Read the server's log, and restore the table from a backup." },
+        CodeRow { code: "XX002", kind: FailureKind::Query, message: "the server has found a damaged index", remedy: "Rebuild the index with REINDEX." },
+        CodeRow { code: "58*", kind: FailureKind::Query, message: "the server reports a system error", remedy: "Read the server's log." },
     ],
     unsupported: &[
         "Other parameters of libpq in the URL, such as `sslrootcert`, `options` or `passfile`: keys of the entry stand for them.",

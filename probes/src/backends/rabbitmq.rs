@@ -31,6 +31,7 @@ use crate::{
     wire::{
         amqp::{Link, Login, failure},
         dial::Target,
+        guard::{self, Grammar},
         rabbitmq::{Check, Management, Node, Overview},
         sniff::Protocol,
     },
@@ -154,6 +155,7 @@ url = "amqp://localhost:5672"
 "#;
     const MANUAL: &'static Manual = &MANUAL;
     const SPEAKS: Protocol = Protocol::Amqp;
+    const GUARD: Option<Grammar> = Some(guard::amqp::frames);
     const ROUNDTRIP: bool = true;
     const LATENCY: Duration = Duration::from_millis(250);
 
@@ -590,7 +592,7 @@ static MANUAL: Manual = Manual {
         CodeRow { code: "406", kind: FailureKind::Config, message: "the broker has it in another form than we asked for", remedy: "" },
         CodeRow { code: "311", kind: FailureKind::Overload, message: "the broker does not take a message of this size", remedy: "" },
         CodeRow { code: "506", kind: FailureKind::Overload, message: "the broker has no resources left", remedy: "" },
-        CodeRow { code: "541", kind: FailureKind::Unexpected, message: "the broker met an error of its own", remedy: "Read the broker's log." },
+        CodeRow { code: "541", kind: FailureKind::Query, message: "the broker met an error of its own", remedy: "Read the broker's log." },
         CodeRow { code: "50*", kind: FailureKind::Protocol, message: "the broker did not understand us", remedy: "" },
         CodeRow { code: "540", kind: FailureKind::Protocol, message: "the broker lacks what we asked for", remedy: "" },
     ],

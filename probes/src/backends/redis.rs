@@ -24,6 +24,7 @@ use crate::{
     tls::TlsConfig,
     wire::{
         dial::Target,
+        guard::{self, Grammar},
         redis::{Conversation, Info, View},
         sniff::Protocol,
     },
@@ -163,6 +164,7 @@ degraded = { memory = 0.9 }
 "#;
     const MANUAL: &'static Manual = &MANUAL;
     const SPEAKS: Protocol = Protocol::Redis;
+    const GUARD: Option<Grammar> = Some(guard::resp::answers);
     const ROUNDTRIP: bool = true;
     const LATENCY: Duration = Duration::from_millis(250);
 

@@ -14,12 +14,13 @@ use zeroize::Zeroizing;
 use crate::{
     address::{Address, Credentials},
     backend::ConfigError,
-    failure::{Failure, FailureKind, OF_PROXY},
+    failure::{Failure, FailureKind, OF_PROXY, WireFault},
     run::{Phase, Run},
     tls::TlsConfig,
     wire::{
         dial::Target,
         http::{ALPN, HttpConnection, Reply},
+        json,
     },
 };
 
@@ -175,7 +176,12 @@ impl Api {
             request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
         let phase = run.phase_now().unwrap_or(Phase::Auth);
-        let reply = run.phase(phase, self.connection.send(request, ANSWER_LIMIT)).await?;
+        let answered = async {
+            let reply = self.connection.send(request, ANSWER_LIMIT).await?;
+            json::bound(&reply.body).map_err(WireFault::to_failure)?;
+            Ok::<_, Failure>(reply)
+        };
+        let reply = run.phase(phase, answered).await?;
         self.ended = reply.is_last();
         if self.ended && self.is_session {
             run.last_use();
@@ -216,7 +222,7 @@ impl Reply {
     /// # Errors
     /// `protocol` when it is not the one that was asked for.
     pub fn document<T: DeserializeOwned>(&self) -> Result<T, Failure> {
-        serde_json::from_slice(&self.body).map_err(|error| {
+        json::read(&self.body, |error| {
             Failure::new(FailureKind::Protocol, "the answer is not the document that was asked for").with_words(error.to_string())
         })
     }

@@ -9,7 +9,7 @@ use std::{fmt, io, time::Duration};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{
-    failure::{Failure, FailureKind},
+    failure::{Failure, FailureKind, WireFault},
     wire::{packstream::Value, stream::Stream},
 };
 
@@ -330,8 +330,10 @@ impl Conversation {
     async fn reply(&mut self) -> Result<Reply, Failure> {
         self.send().await?;
         let message = self.inbox.message().await?;
-        let Some(Value::Struct(tag, fields)) = Value::read(&message) else {
-            return Err(lie("the peer's message is not one of Bolt"));
+        let (tag, fields) = match Value::read(&message) {
+            Ok(Value::Struct(tag, fields)) => (tag, fields),
+            Ok(_) | Err(WireFault::Malformed) => return Err(lie("the peer's message is not one of Bolt")),
+            Err(fault) => return Err(fault.to_failure()),
         };
         if tag != RECORD {
             self.owed = self.owed.saturating_sub(1);

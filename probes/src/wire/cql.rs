@@ -29,8 +29,11 @@ use scylla_cql::{
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 
 use crate::{
-    failure::{Failure, FailureKind},
-    wire::stream::Stream,
+    failure::{Failure, FailureKind, WireFault},
+    wire::{
+        guard::{DEEPEST, MOST_VALUES},
+        stream::Stream,
+    },
 };
 
 /// A longer frame is not read.
@@ -38,9 +41,6 @@ const FRAME_LIMIT: usize = 1 << 20;
 
 /// More rows are not asked for at once, so that they find room in a frame.
 const LARGEST_PAGE: usize = 500;
-
-/// Types of columns are nested no deeper: the codec reads them by recursion.
-const DEEPEST_TYPE: usize = 16;
 
 /// The code of a log-in that is wanted and not there.
 pub(crate) const LOGIN_WANTED: &str = "login_wanted";
@@ -237,8 +237,8 @@ impl Conversation {
         }
         let unreadable = || lie("the peer's answer does not follow the protocol");
         let body = parse_response_body_extensions(flags, None, body.into()).map_err(|_| unreadable())?.body;
-        if opcode == ResponseOpcode::Result && is_bounded(&body).is_none() {
-            return Err(unreadable());
+        if opcode == ResponseOpcode::Result {
+            bound(&body).map_err(|fault| if fault == WireFault::Malformed { unreadable() } else { fault.to_failure() })?;
         }
         Response::deserialize(&ProtocolFeatures::default(), opcode, body, None).map_err(|_| unreadable())
     }
@@ -305,53 +305,86 @@ fn shown(column: &RawColumn<'_, '_>) -> Result<Option<String>, Failure> {
 
 /// Whether the codec may read a result (4.2.5): it makes room for as many columns as the peer says there are, and reads
 /// types in types as deep as they go, so that a few bytes of a peer could end the process.
-fn is_bounded(mut result: &[u8]) -> Option<()> {
-    let rest = &mut result;
-    match int(rest)? {
-        1 | 3 | 5 => return Some(()),
-        2 => {}
-        // a prepared statement, which nobody asked for
-        _ => return None,
-    }
-    let (flags, columns) = (int(rest)?, int(rest)?);
-    if flags & 2 != 0 {
-        let state = int(rest)?;
-        skip(rest, state.max(0))?;
-    }
-    if flags & 4 != 0 {
-        return Some(());
-    }
-    let has_one_table = flags & 1 != 0;
-    if has_one_table {
-        string(rest)?;
-        string(rest)?;
-    }
+fn bound(result: &[u8]) -> Result<(), WireFault> {
+    let mut types = Types { rest: result, left: MOST_VALUES };
+    let Some(columns) = types.columns() else { return Err(WireFault::Malformed) };
+    let Some((columns, has_one_table)) = columns else { return Ok(()) };
     // Each column takes bytes: more of them than there are bytes end the loop.
     for _ in 0..columns {
-        if !has_one_table {
-            string(rest)?;
-            string(rest)?;
-        }
-        string(rest)?;
-        column_type(rest, DEEPEST_TYPE)?;
+        types.texts(if has_one_table { 1 } else { 3 })?;
+        types.column(0)?;
     }
-    Some(())
+    Ok(())
 }
 
-fn column_type(rest: &mut &[u8], deeper: usize) -> Option<()> {
-    let deeper = deeper.checked_sub(1)?;
-    match short(rest)? {
-        // a class of Java, with others in parentheses
-        0x00 => (string(rest)?.split(|byte| *byte == b'(').count() <= DEEPEST_TYPE).then_some(()),
-        0x20 | 0x22 => column_type(rest, deeper),
-        0x21 => column_type(rest, deeper).and_then(|()| column_type(rest, deeper)),
-        0x30 => {
-            string(rest)?;
-            string(rest)?;
-            (0..short(rest)?).try_for_each(|_| string(rest).and_then(|_| column_type(rest, deeper)))
+/// The types of a result's columns.
+struct Types<'a> {
+    rest: &'a [u8],
+    /// How many there may still be.
+    left: u64,
+}
+
+impl Types<'_> {
+    /// How many columns a result has, and whether all are of one table; none where it says nothing of them.
+    fn columns(&mut self) -> Option<Option<(i32, bool)>> {
+        let rest = &mut self.rest;
+        match int(rest)? {
+            1 | 3 | 5 => return Some(None),
+            2 => {}
+            // a prepared statement, which nobody asked for
+            _ => return None,
         }
-        0x31 => (0..short(rest)?).try_for_each(|_| column_type(rest, deeper)),
-        _ => Some(()),
+        let (flags, columns) = (int(rest)?, int(rest)?);
+        if flags & 2 != 0 {
+            let state = int(rest)?;
+            skip(rest, state.max(0))?;
+        }
+        if flags & 4 != 0 {
+            return Some(None);
+        }
+        let has_one_table = flags & 1 != 0;
+        if has_one_table {
+            string(rest)?;
+            string(rest)?;
+        }
+        Some(Some((columns, has_one_table)))
+    }
+
+    fn texts(&mut self, texts: usize) -> Result<(), WireFault> {
+        (0..texts).try_for_each(|_| string(&mut self.rest).map(drop)).ok_or(WireFault::Malformed)
+    }
+
+    fn number(&mut self) -> Result<u16, WireFault> {
+        short(&mut self.rest).ok_or(WireFault::Malformed)
+    }
+
+    /// A type inside of so many others.
+    fn column(&mut self, open: usize) -> Result<(), WireFault> {
+        let too_deep = Err(WireFault::TooDeep { limit: DEEPEST });
+        self.left = self.left.checked_sub(1).ok_or(WireFault::TooMany { limit: MOST_VALUES })?;
+        if open == DEEPEST {
+            return too_deep;
+        }
+        match self.number()? {
+            // a class of Java, with others in parentheses
+            0x00 => {
+                let class = string(&mut self.rest).ok_or(WireFault::Malformed)?;
+                let inside = class.iter().filter(|byte| **byte == b'(').count();
+                if open + inside < DEEPEST { Ok(()) } else { too_deep }
+            }
+            0x20 | 0x22 => self.column(open + 1),
+            0x21 => self.column(open + 1).and_then(|()| self.column(open + 1)),
+            0x30 => {
+                self.texts(2)?;
+                let fields = self.number()?;
+                (0..fields).try_for_each(|_| self.texts(1).and_then(|()| self.column(open + 1)))
+            }
+            0x31 => {
+                let fields = self.number()?;
+                (0..fields).try_for_each(|_| self.column(open + 1))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -398,19 +431,38 @@ mod tests {
 
     #[test]
     fn a_result_that_would_end_the_process_is_not_read() {
-        assert_eq!(is_bounded(&result(1, &[0, 0x0d])), Some(()));
-        assert_eq!(is_bounded(&result(1, &[&[0, 0x20].repeat(15)[..], &[0, 0x0d]].concat())), Some(()));
-        for (columns, kind, why) in [
-            (1, [0, 0x20].repeat(100_000), "lists in lists"),
-            (1, [0, 0x31, 0, 1].repeat(100_000), "tuples in tuples"),
-            (1, vec![0, 0x31, 0xff, 0xff, 0, 0x0d], "a tuple that is cut"),
-            (1, [&[0, 0, 0xff, 0xff][..], &b"a(".repeat(32_768)].concat(), "classes in classes"),
-            (i32::MAX, vec![0, 0x0d], "columns that are not there"),
-        ] {
-            assert_eq!(is_bounded(&result(columns, &kind)), None, "{why}");
+        let text = [0, 0x0d];
+        let class = |levels: usize| [&[0, 0, 0, u8::try_from(2 * levels).expect("short")][..], &b"a(".repeat(levels)].concat();
+        assert_eq!(bound(&result(1, &text)), Ok(()));
+        for (level, last) in [(&[0, 0x20][..], &text[..]), (&[0, 0x22], &text), (&[0, 0x31, 0, 1], &text)] {
+            let nested = |levels: usize| result(1, &[&level.repeat(levels - 1), last].concat());
+            assert_eq!(bound(&nested(DEEPEST)), Ok(()));
+            assert_eq!(bound(&nested(DEEPEST + 1)), Err(WireFault::TooDeep { limit: DEEPEST }));
         }
-        assert_eq!(is_bounded(&4_i32.to_be_bytes()), None);
-        assert_eq!(is_bounded(&[]), None);
+        assert_eq!(bound(&result(1, &class(DEEPEST - 1))), Ok(()));
+        assert_eq!(
+            bound(&result(1, &[&[0, 0x20][..], &class(DEEPEST - 1)].concat())),
+            Err(WireFault::TooDeep { limit: DEEPEST })
+        );
+        for (columns, kind, fault, why) in [
+            (1, [0, 0x20].repeat(100_000), WireFault::TooDeep { limit: DEEPEST }, "lists in lists"),
+            (1, [0, 0x31, 0, 1].repeat(100_000), WireFault::TooDeep { limit: DEEPEST }, "tuples in tuples"),
+            (1, [&[0, 0x30, 0, 0, 0, 0, 0, 1, 0, 0][..]; 100].concat(), WireFault::TooDeep { limit: DEEPEST }, "own types"),
+            (1, vec![0, 0x31, 0xff, 0xff, 0, 0x0d], WireFault::Malformed, "a tuple that is cut"),
+            (1, [&[0, 0, 0xff, 0xff][..], &b"a(".repeat(32_768)].concat(), WireFault::TooDeep { limit: DEEPEST }, "classes"),
+            (i32::MAX, vec![0, 0x0d], WireFault::Malformed, "columns that are not there"),
+            (
+                2,
+                [&[0, 0x31, 0xff, 0xff][..], &[0, 0x0d].repeat(65_535), b"\0\x01d", &[0, 0x31, 0xff, 0xff], &[0, 9].repeat(99)]
+                    .concat(),
+                WireFault::TooMany { limit: MOST_VALUES },
+                "too many fields",
+            ),
+        ] {
+            assert_eq!(bound(&result(columns, &kind)), Err(fault), "{why}");
+        }
+        assert_eq!(bound(&4_i32.to_be_bytes()), Err(WireFault::Malformed));
+        assert_eq!(bound(&[]), Err(WireFault::Malformed));
     }
 
     #[test]

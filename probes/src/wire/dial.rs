@@ -25,6 +25,7 @@ use crate::{
     run::{Phase, Run},
     tls::{TlsConfig, UnmetWish},
     wire::{
+        guard::Grammar,
         resolve::without_dot,
         sniff::Protocol,
         stream::{Envelope, Socket, Stream, Wire},
@@ -122,11 +123,11 @@ impl Run {
     /// # Errors
     /// A typed failure of one of these phases.
     pub async fn dial(&mut self, target: &Target) -> Result<Stream, Failure> {
-        self.dial_as(target, self.speaks).await
+        self.dial_as(target, self.speaks, self.guard).await
     }
 
     /// Like [`Run::dial`], to a peer that speaks something else than the backend's own protocol.
-    pub(crate) async fn dial_as(&mut self, target: &Target, speaks: Protocol) -> Result<Stream, Failure> {
+    pub(crate) async fn dial_as(&mut self, target: &Target, speaks: Protocol, guard: Option<Grammar>) -> Result<Stream, Failure> {
         let first = if target.tls.is_some() && !target.upgrade { Protocol::Tls } else { speaks };
         let endpoint = target.endpoint(self.candidate);
         let socket = match endpoint {
@@ -148,7 +149,7 @@ impl Run {
             self.fact("remote_address", peer);
         }
         let (wire, connection) =
-            Wire::new(socket, first).map_err(|error| self.stamp(Phase::Connect, Failure::from_io(&error)))?;
+            Wire::new(socket, first, guard).map_err(|error| self.stamp(Phase::Connect, Failure::from_io(&error)))?;
         self.connections.push(connection);
         let stream = Stream::Plain(wire);
         if target.tls.is_some() && !target.upgrade { self.upgrade(stream, target).await } else { Ok(stream) }

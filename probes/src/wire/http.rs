@@ -79,7 +79,7 @@ impl HttpConnection {
     /// # Errors
     /// A typed failure of one of the phases.
     pub async fn open(run: &mut Run, target: &Target) -> Result<Self, Failure> {
-        let stream = run.dial_as(target, Protocol::Http).await?;
+        let stream = run.dial_as(target, Protocol::Http, None).await?;
         let two = stream.alpn() == Some(b"h2");
         let io = TokioIo::new(stream);
         if two {

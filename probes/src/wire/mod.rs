@@ -9,8 +9,11 @@ pub(crate) mod bolt;
 #[cfg(feature = "cassandra")]
 pub(crate) mod cql;
 pub mod dial;
+pub mod guard;
 #[cfg(feature = "wire-http")]
 pub mod http;
+#[cfg(feature = "wire-http")]
+pub(crate) mod json;
 #[cfg(feature = "kafka")]
 pub(crate) mod kafka;
 #[cfg(feature = "memcached")]

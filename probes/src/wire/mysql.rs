@@ -198,7 +198,7 @@ pub(crate) struct Introduction {
 impl Introduction {
     /// Asks for TLS. What follows on the stream is the handshake.
     pub(crate) async fn request_tls(&mut self, stream: &mut (impl AsyncWrite + Unpin)) -> Result<(), Failure> {
-        let too_short = || Failure::new(FailureKind::Unexpected, "the client library answered the greeting in an unknown way");
+        let too_short = || Failure::new(FailureKind::Protocol, "the server's greeting leads to no log-in");
         // Some servers never look at the second copy of the capabilities, so both must be the same.
         let [_, high, ..] = SSL.to_le_bytes();
         *self.answer.get_mut(HEADER + 1).ok_or_else(too_short)? |= high;

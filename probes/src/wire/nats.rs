@@ -23,8 +23,8 @@ use tokio::{
 };
 
 use crate::{
-    failure::{Failure, FailureKind},
-    wire::{Background, stream::Stream},
+    failure::{Failure, FailureKind, WireFault},
+    wire::{Background, json, stream::Stream},
 };
 
 /// Longest line that is accepted; the longest of a real server is an `INFO` with many URLs.
@@ -80,7 +80,8 @@ impl Greeting {
         if let Some(error) = error_text(&line) {
             return Err(Failure::server(error, error));
         }
-        let document = line.strip_prefix("INFO ").and_then(|json| serde_json::from_str::<serde_json::Value>(json).ok());
+        let document = line.strip_prefix("INFO ").ok_or_else(stranger)?;
+        let document = json::try_read::<serde_json::Value>(document.as_bytes()).map_err(WireFault::to_failure)?;
         let read = document.and_then(|document| Some((ServerInfo::deserialize(&document).ok()?, document)));
         let (info, document) = read.ok_or_else(stranger)?;
         Ok(Self { info, document, rest })
@@ -326,7 +327,7 @@ impl Ear {
         while let Some(piece) = self.server.next(&mut bytes)? {
             match piece {
                 Piece::Payload(payload) => passed.extend_from_slice(payload),
-                Piece::Line(line) if self.note(&line) => passed.extend(line),
+                Piece::Line(line) if self.note(&line)? => passed.extend(line),
                 // The server ends the connection behind an error; its words are not for the library, which logs them.
                 Piece::Line(_) if lock(&self.heard).error.is_some() => return Err(io::ErrorKind::ConnectionAborted.into()),
                 Piece::Line(_) => {}
@@ -336,7 +337,7 @@ impl Ear {
     }
 
     /// Takes note of one line. False: it is for us alone.
-    fn note(&mut self, line: &[u8]) -> bool {
+    fn note(&mut self, line: &[u8]) -> io::Result<bool> {
         let text = String::from_utf8_lossy(line);
         let text = text.trim_end();
         let (operation, arguments) = text.split_once([' ', '\t']).unwrap_or((text, ""));
@@ -345,7 +346,7 @@ impl Ear {
                 if let Some(Some(waiting)) = lock(&self.heard).pings.pop_front() {
                     // Whoever waited may have given up at the deadline.
                     let _ = waiting.send(());
-                    return false;
+                    return Ok(false);
                 }
             }
             "-ERR" => {
@@ -356,12 +357,12 @@ impl Ear {
                     }
                     error => lock(&self.heard).error = error,
                 }
-                return false;
+                return Ok(false);
             }
-            "INFO" => lock(&self.heard).info = serde_json::from_str(arguments).ok(),
+            "INFO" => lock(&self.heard).info = json::try_read(arguments.as_bytes()).map_err(WireFault::into_io)?,
             _ => {}
         }
-        true
+        Ok(true)
     }
 }
 

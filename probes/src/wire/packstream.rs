@@ -1,10 +1,10 @@
 //! `PackStream`, in which Bolt writes its values and messages.
 //!
-//! Every length is held against what is there before anything is set aside for it.
+//! Nothing is set aside for a length, depth and number of values are bounded.
 //! Format: <https://neo4j.com/docs/bolt/current/packstream/>.
 
-/// How deep values may be nested.
-const DEPTH_LIMIT: u8 = 32;
+use super::guard::{DEEPEST, MOST_VALUES};
+use crate::failure::WireFault;
 
 /// A value.
 #[derive(Clone, Debug, PartialEq)]
@@ -120,10 +120,10 @@ impl Value {
     }
 
     /// The one value that these bytes are, to the last of them.
-    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
-        let mut bytes = bytes;
-        let value = read_value(&mut bytes, DEPTH_LIMIT)?;
-        bytes.is_empty().then_some(value)
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, WireFault> {
+        let mut reader = Reader { bytes, open: 0, left: MOST_VALUES };
+        let value = reader.value()?;
+        if reader.bytes.is_empty() { Ok(value) } else { Err(WireFault::Malformed) }
     }
 }
 
@@ -144,10 +144,64 @@ fn head(out: &mut Vec<u8>, short: Option<u8>, long: u8, length: usize) {
     }
 }
 
-fn read_value(bytes: &mut &[u8], depth: u8) -> Option<Value> {
-    let depth = depth.checked_sub(1)?;
-    let marker = number::<1>(bytes)?;
-    let low = usize::from(marker.to_be_bytes()[7] & 0x0f);
+/// Reads values, which may be nested so deep and be so many.
+struct Reader<'a> {
+    bytes: &'a [u8],
+    /// How many values enclose the next.
+    open: usize,
+    /// How many may still come.
+    left: u64,
+}
+
+/// A value with others in it.
+#[derive(Clone, Copy)]
+enum Container {
+    List,
+    Map,
+    Struct(u8),
+}
+
+impl Reader<'_> {
+    fn value(&mut self) -> Result<Value, WireFault> {
+        self.left = self.left.checked_sub(1).ok_or(WireFault::TooMany { limit: MOST_VALUES })?;
+        let bytes = &mut self.bytes;
+        let marker = number::<1>(bytes).ok_or(WireFault::Malformed)?;
+        let low = usize::from(marker.to_be_bytes()[7] & 0x0f);
+        let (container, length) = match marker {
+            0x90..=0x9f => (Container::List, Some(low)),
+            0xd4..=0xd6 => (Container::List, length(marker - 0xd4, bytes)),
+            0xa0..=0xaf => (Container::Map, Some(low)),
+            0xd8..=0xda => (Container::Map, length(marker - 0xd8, bytes)),
+            0xb0..=0xbf => (Container::Struct(array::<1>(bytes).ok_or(WireFault::Malformed)?[0]), Some(low)),
+            _ => return scalar(marker, low, bytes).ok_or(WireFault::Malformed),
+        };
+        if self.open == DEEPEST {
+            return Err(WireFault::TooDeep { limit: DEEPEST });
+        }
+        self.open += 1;
+        let value = self.contents(container, length.ok_or(WireFault::Malformed)?)?;
+        self.open -= 1;
+        Ok(value)
+    }
+
+    /// Nothing is set aside for a length, which may be a lie: what is read is bounded.
+    fn contents(&mut self, container: Container, length: usize) -> Result<Value, WireFault> {
+        if let Container::Map = container {
+            let mut entry = |_| match self.value()? {
+                Value::Text(key) => Ok((key, self.value()?)),
+                _ => Err(WireFault::Malformed),
+            };
+            return (0..length).map(&mut entry).collect::<Result<_, _>>().map(Value::Map);
+        }
+        let values = (0..length).map(|_| self.value()).collect::<Result<_, _>>()?;
+        Ok(match container {
+            Container::Struct(tag) => Value::Struct(tag, values),
+            Container::List | Container::Map => Value::List(values),
+        })
+    }
+}
+
+fn scalar(marker: u64, low: usize, bytes: &mut &[u8]) -> Option<Value> {
     Some(match marker {
         0x00..=0x7f => Value::Int(i64::try_from(marker).ok()?),
         0xf0..=0xff => Value::Int(i64::try_from(marker).ok()? - 0x100),
@@ -162,11 +216,6 @@ fn read_value(bytes: &mut &[u8], depth: u8) -> Option<Value> {
         0xcc..=0xce => Value::Bytes(length(marker - 0xcc, bytes).and_then(|length| take(bytes, length))?.to_vec()),
         0x80..=0x8f => Value::Text(read_text(bytes, low)?),
         0xd0..=0xd2 => Value::Text(length(marker - 0xd0, bytes).and_then(|length| read_text(bytes, length))?),
-        0x90..=0x9f => Value::List(read_list(bytes, low, depth)?),
-        0xd4..=0xd6 => Value::List(length(marker - 0xd4, bytes).and_then(|length| read_list(bytes, length, depth))?),
-        0xa0..=0xaf => Value::Map(read_map(bytes, low, depth)?),
-        0xd8..=0xda => Value::Map(length(marker - 0xd8, bytes).and_then(|length| read_map(bytes, length, depth))?),
-        0xb0..=0xbf => Value::Struct(u8::from_be_bytes(array(bytes)?), read_list(bytes, low, depth)?),
         _ => return None,
     })
 }
@@ -199,19 +248,6 @@ fn read_text(bytes: &mut &[u8], length: usize) -> Option<String> {
     take(bytes, length).map(|text| String::from_utf8_lossy(text).into_owned())
 }
 
-/// Each value takes a byte at least: a length beyond what is there is a lie, and nothing is set aside for it.
-fn read_list(bytes: &mut &[u8], length: usize, depth: u8) -> Option<Vec<Value>> {
-    (length <= bytes.len()).then(|| (0..length).map(|_| read_value(bytes, depth)).collect())?
-}
-
-fn read_map(bytes: &mut &[u8], length: usize, depth: u8) -> Option<Vec<(String, Value)>> {
-    let mut entry = |_| match read_value(bytes, depth)? {
-        Value::Text(key) => Some((key, read_value(bytes, depth)?)),
-        _ => None,
-    };
-    (0..length).map(&mut entry).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -236,7 +272,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         for value in samples() {
-            assert_eq!(Value::read(&written(&value)).as_ref(), Some(&value));
+            assert_eq!(Value::read(&written(&value)).as_ref(), Ok(&value));
         }
     }
 
@@ -256,7 +292,7 @@ mod tests {
             (b"\xd8\x01\x81a\x01", Value::map(vec![("a", Value::Int(1))])),
             (b"\xcc\x01\xff", Value::Bytes(vec![255])),
         ] {
-            assert_eq!(Value::read(bytes), Some(value));
+            assert_eq!(Value::read(bytes), Ok(value));
         }
     }
 
@@ -265,9 +301,9 @@ mod tests {
         for value in samples().iter().filter(|value| !matches!(value, Value::Text(text) if text.len() > 300)) {
             let whole = written(value);
             for end in 0..whole.len().min(2000) {
-                assert_eq!(Value::read(&whole[..end]), None, "{value:?} up to {end}");
+                assert_eq!(Value::read(&whole[..end]), Err(WireFault::Malformed), "{value:?} up to {end}");
             }
-            assert_eq!(Value::read(&[&whole[..], &[0xc0]].concat()), None);
+            assert_eq!(Value::read(&[&whole[..], &[0xc0]].concat()), Err(WireFault::Malformed));
         }
     }
 
@@ -283,19 +319,31 @@ mod tests {
             b"\xdf",
             b"",
         ] {
-            assert_eq!(Value::read(bytes), None, "{bytes:x?}");
+            assert_eq!(Value::read(bytes), Err(WireFault::Malformed), "{bytes:x?}");
         }
-        assert!(Value::read(&[vec![0x91; 31], vec![0xc0]].concat()).is_some());
-        assert_eq!(Value::read(&[vec![0x91; 32], vec![0xc0]].concat()), None);
-        assert_eq!(Value::read(&vec![0x91; 100_000]), None);
+    }
+
+    #[test]
+    fn depth_and_number_of_values_are_bounded() {
+        for level in [&b"\x91"[..], b"\xd4\x01", b"\xa1\x81a", b"\xd9\0\x01\x81a", b"\xb1N"] {
+            let nested = |levels: usize| [&level.repeat(levels)[..], &[0xc0]].concat();
+            assert!(Value::read(&nested(DEEPEST)).is_ok(), "{level:x?}");
+            let too_deep = Err(WireFault::TooDeep { limit: DEEPEST });
+            assert_eq!(Value::read(&nested(DEEPEST + 1)), too_deep, "{level:x?}");
+            assert_eq!(Value::read(&nested(100_000)), too_deep, "{level:x?}");
+        }
+        let most = u32::try_from(MOST_VALUES).expect("it is small");
+        let list = |values: u32| [&b"\xd6"[..], &values.to_be_bytes(), &vec![0xc0; values as usize]].concat();
+        assert!(Value::read(&list(most - 1)).is_ok());
+        assert_eq!(Value::read(&list(most)), Err(WireFault::TooMany { limit: MOST_VALUES }));
     }
 
     #[test]
     fn noise_is_read_without_harm() {
         for _ in 0..20_000 {
             let noise: Vec<u8> = std::iter::repeat_with(|| fastrand::u8(..)).take(fastrand::usize(..64)).collect();
-            if let Some(value) = Value::read(&noise) {
-                assert_eq!(Value::read(&written(&value)).map(|again| format!("{again:?}")), Some(format!("{value:?}")));
+            if let Ok(value) = Value::read(&noise) {
+                assert_eq!(Value::read(&written(&value)).map(|again| format!("{again:?}")), Ok(format!("{value:?}")));
             }
         }
     }

@@ -9,7 +9,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
 };
@@ -25,7 +25,10 @@ use crate::{
     address::Endpoint,
     failure::{Failure, FailureKind, WireFault},
     run::{Phase, Run},
-    wire::sniff::Protocol,
+    wire::{
+        guard::{Grammar, Guard, MOST_VALUES},
+        sniff::Protocol,
+    },
 };
 
 /// How many bytes one run may read from one peer.
@@ -41,11 +44,21 @@ pub(crate) struct Connection {
     pub(crate) watch: Arc<Watch>,
 }
 
+impl Connection {
+    fn has_ended(&self) -> bool {
+        self.tether.has_ended() || self.watch.is_closed()
+    }
+}
+
 /// Limits and first bytes, shared by a stream and the frame.
 #[derive(Debug)]
 pub(crate) struct Tether {
     left: AtomicU64,
+    /// How many values the peer may still send in this run, where a guard counts them.
+    values: AtomicU64,
     first: Mutex<First>,
+    /// Whether the peer has closed, or the network has.
+    ended: AtomicBool,
     /// What was wrong with what came in, for when a library only says that the connection is gone.
     fault: Mutex<Option<Failure>>,
 }
@@ -64,8 +77,14 @@ impl First {
 }
 
 impl Tether {
-    fn new(expected: Protocol) -> Self {
-        Self { left: AtomicU64::new(READ_LIMIT), first: Mutex::new(First::new(expected)), fault: Mutex::default() }
+    pub(crate) fn new(expected: Protocol) -> Self {
+        Self {
+            left: AtomicU64::new(READ_LIMIT),
+            values: AtomicU64::new(MOST_VALUES),
+            first: Mutex::new(First::new(expected)),
+            ended: AtomicBool::new(false),
+            fault: Mutex::default(),
+        }
     }
 
     fn first(&self) -> MutexGuard<'_, First> {
@@ -85,11 +104,29 @@ impl Tether {
     /// A new run may read anew.
     pub(crate) fn refill(&self) {
         self.left.store(READ_LIMIT, Ordering::Relaxed);
+        self.values.store(MOST_VALUES, Ordering::Relaxed);
+    }
+
+    /// Takes note of values that came in.
+    pub(crate) fn count(&self, values: u64) -> Result<(), WireFault> {
+        let left = self.room_for(values)?;
+        self.values.store(left, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Whether so many values may still come in this run; how many more.
+    pub(crate) fn room_for(&self, values: u64) -> Result<u64, WireFault> {
+        self.values.load(Ordering::Relaxed).checked_sub(values).ok_or(WireFault::TooMany { limit: MOST_VALUES })
     }
 
     /// Whether the peer has not sent a single byte.
     pub(crate) fn is_silent(&self) -> bool {
         self.left.load(Ordering::Relaxed) == READ_LIMIT && self.first().bytes.is_empty()
+    }
+
+    /// Whether anybody has met the end of the connection.
+    fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
     }
 
     /// Why reading ended, where it was more than an end.
@@ -98,7 +135,11 @@ impl Tether {
     }
 
     fn mourn(&self, error: &io::Error) {
-        let failure = Failure::from_io(error);
+        self.blame(Failure::from_io(error));
+    }
+
+    /// Takes note of what is wrong with what came in, if that is what it is.
+    pub(crate) fn blame(&self, failure: Failure) {
         if matches!(failure.kind, FailureKind::Tls | FailureKind::Protocol) {
             self.fault.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failure);
         }
@@ -185,6 +226,7 @@ pub struct Wire {
     socket: Socket,
     tether: Arc<Tether>,
     enclosed: Option<Enclosed>,
+    guard: Option<Guard>,
 }
 
 /// What the kernel gives.
@@ -229,11 +271,12 @@ impl Socket {
 }
 
 impl Wire {
-    pub(crate) fn new(socket: Socket, expected: Protocol) -> io::Result<(Self, Connection)> {
+    pub(crate) fn new(socket: Socket, expected: Protocol, grammar: Option<Grammar>) -> io::Result<(Self, Connection)> {
         let watch = Watch(socket.twin()?);
         let tether = Arc::new(Tether::new(expected));
         let connection = Connection { tether: Arc::clone(&tether), watch: Arc::new(watch) };
-        Ok((Self { socket, tether, enclosed: None }, connection))
+        let guard = grammar.map(|grammar| Guard::new(grammar, &tether));
+        Ok((Self { socket, tether, enclosed: None, guard }, connection))
     }
 
     /// From here on the TLS handshake goes on inside of packets.
@@ -283,12 +326,29 @@ impl Wire {
     pub(crate) fn tether(&self) -> &Tether {
         &self.tether
     }
+
+    /// What was written. To a peer that has closed it seems to be everything: its last words may still wait to be
+    /// read ("too many clients"), and whoever reads comes upon the end right after them.
+    fn unless_closed(&self, written: Poll<io::Result<usize>>, all: usize) -> Poll<io::Result<usize>> {
+        written.map(|result| {
+            let Err(error) = result else { return result };
+            self.tether.ended.store(true, Ordering::Release);
+            match error.kind() {
+                io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Ok(all),
+                _ => Err(error),
+            }
+        })
+    }
 }
 
 impl AsyncRead for Wire {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        ready!(if self.enclosed.is_some() { self.poll_enclosed(cx, buf) } else { self.poll_socket(cx, buf) })?;
+        let read = ready!(if self.enclosed.is_some() { self.poll_enclosed(cx, buf) } else { self.poll_socket(cx, buf) });
+        if read.is_err() || (buf.filled().len() == before && buf.remaining() > 0) {
+            self.tether.ended.store(true, Ordering::Release);
+        }
+        read?;
         Poll::Ready(self.tether.account(&buf.filled()[before..]))
     }
 }
@@ -303,7 +363,7 @@ impl AsyncWrite for Wire {
             Socket::Tcp(socket) => Pin::new(socket).poll_write(cx, buf),
             Socket::Unix(socket) => Pin::new(socket).poll_write(cx, buf),
         };
-        unless_closed(written, buf.len())
+        self.unless_closed(written, buf.len())
     }
 
     fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
@@ -318,7 +378,7 @@ impl AsyncWrite for Wire {
             Socket::Tcp(socket) => Pin::new(socket).poll_write_vectored(cx, bufs),
             Socket::Unix(socket) => Pin::new(socket).poll_write_vectored(cx, bufs),
         };
-        unless_closed(written, all)
+        self.unless_closed(written, all)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -358,15 +418,6 @@ impl AsyncWrite for Wire {
     }
 }
 
-/// What was written. To a peer that has closed it seems to be everything: its last words may still wait to be
-/// read ("too many clients"), and whoever reads comes upon the end right after them.
-fn unless_closed(written: Poll<io::Result<usize>>, all: usize) -> Poll<io::Result<usize>> {
-    written.map(|result| match result {
-        Err(error) if matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) => Ok(all),
-        other => other,
-    })
-}
-
 /// A connection in plain text or under TLS.
 #[derive(Debug)]
 pub enum Stream {
@@ -393,6 +444,15 @@ impl Stream {
         }
     }
 
+    /// Shows plain text of the peer to the guard.
+    fn follow(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let guard = match self {
+            Self::Plain(wire) => &mut wire.guard,
+            Self::Tls(tls) => &mut tls.get_mut().0.guard,
+        };
+        guard.as_mut().map_or(Ok(()), |guard| guard.follow(bytes)).map_err(WireFault::into_io)
+    }
+
     /// The protocol that was agreed on inside TLS.
     #[must_use]
     pub fn alpn(&self) -> Option<&[u8]> {
@@ -414,8 +474,14 @@ macro_rules! either {
 
 impl AsyncRead for Stream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = self.as_mut();
-        let read = either!(this, poll_read, cx, buf);
+        let (this, before) = (self.as_mut(), buf.filled().len());
+        let mut read = either!(this, poll_read, cx, buf);
+        if let Poll::Ready(Ok(())) = &read
+            && let Err(error) = self.follow(&buf.filled()[before..])
+        {
+            buf.set_filled(before);
+            read = Poll::Ready(Err(error));
+        }
         if let Poll::Ready(Err(error)) = &read {
             self.tether().mourn(error);
         }
@@ -457,6 +523,12 @@ impl Run {
             return;
         }
         let silent = phase == Phase::Connect || tether.is_some_and(|tether| tether.is_silent());
+        let stands = !self.connections.is_empty() && !self.connections.iter().any(Connection::has_ended);
+        if stands && !silent && failure.is_mere_loss() {
+            // A library that comes to the end of a message too soon says the same as at the end of a connection.
+            *failure = Failure { phase: Some(phase), ..failure.clone().blames_answer() };
+            return;
+        }
         let words = failure.server_message.take();
         match phase {
             Phase::Tls => {

@@ -164,11 +164,33 @@ fn a_panic_of_the_driver_is_a_failure_like_any_other() {
         for _ in 0..3 {
             let outcome = probe.run();
             check(&PANICS, &outcome);
-            assert!(outcome.failure.is_some_and(|failure| failure.message.ends_with("in a panic")), "{stage:?}");
+            let failure = outcome.failure.expect("it fails");
+            assert_eq!(failure.message, "the client library could not read the peer's answer", "{stage:?}");
+            assert_eq!(failure.code.as_deref(), Some("library_panic"), "{stage:?}");
         }
     }
     let odd = Oracle::builder().harm(Stage::Query, Harm::Message(vec![99])).start();
     expect(&UNKNOWN, &odd, json!({}));
+}
+
+/// Where it began, and nothing that it says: a panic may repeat what a peer sent, or a secret.
+#[test]
+fn a_panic_of_the_driver_is_one_line_of_the_log() {
+    let server = Oracle::builder().harm(Stage::LogIn, Harm::Message(pairs(&[("AUTH_VERSION_NO", "x")]))).start();
+    let catalog = format!(
+        "[agent]\nallow_literal_secrets = true\n[dependencies.orders]\nbackend = \"oracle\"\n\
+         url = \"oracle://{USER}@{}/{SERVICE}\"\npassword = \"{PASSWORD}\"\n",
+        server.addr()
+    );
+    let ended = crate::support::agent::check(&catalog, &["--format", "json"]);
+    assert!(ended.stdout.contains("library_panic"), "{}", ended.stdout);
+    let lines: Vec<_> = ended.stderr.lines().collect();
+    let [line] = lines[..] else { panic!("not one line: {}", ended.stderr) };
+    let (_, line) = line.split_once("WARN ").expect("a warning");
+    let start = "a panic in a library thread=\"oracle-driver\" place=\"oracledb-";
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let place = line.strip_prefix(start).and_then(|rest| rest.strip_suffix('"'));
+    assert!(place.and_then(|place| place.rsplit_once(".rs:")).is_some_and(|(_, number)| digits(number)), "{line}");
 }
 
 /// What the fence is for: the driver itself, as it is meant to be asked, and all panics caught.

@@ -139,8 +139,8 @@ impl Witness {
     fn failure(&self, error: &KafkaError) -> Failure {
         let told = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         let code = error.rdkafka_error_code();
-        // Negative ones are the library's own.
-        if let Some(code) = code.filter(|code| *code as i32 > 0) {
+        // Negative ones are the library's own, but for the broker's `UNKNOWN_SERVER_ERROR`.
+        if let Some(code) = code.filter(|code| *code as i32 >= RDKafkaErrorCode::Unknown as i32) {
             return Failure::server((code as i32).to_string(), error.to_string());
         }
         let (code, words) = told.or_else(|| Some((code?, error.to_string()))).unzip();
@@ -148,8 +148,22 @@ impl Witness {
             Some(RDKafkaErrorCode::Resolve) => FailureKind::Dns,
             Some(RDKafkaErrorCode::SSL) => FailureKind::Tls,
             Some(RDKafkaErrorCode::Authentication) => FailureKind::Auth,
-            Some(RDKafkaErrorCode::BrokerTransportFailure) => FailureKind::ConnectionLost,
-            Some(RDKafkaErrorCode::MessageTimedOut | RDKafkaErrorCode::OperationTimedOut) => FailureKind::Timeout,
+            Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::AllBrokersDown) => FailureKind::ConnectionLost,
+            Some(
+                RDKafkaErrorCode::MessageTimedOut | RDKafkaErrorCode::OperationTimedOut | RDKafkaErrorCode::TimedOutQueue,
+            ) => FailureKind::Timeout,
+            Some(RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownPartition | RDKafkaErrorCode::ISRInsufficient) => {
+                FailureKind::Query
+            }
+            Some(
+                RDKafkaErrorCode::BadMessage
+                | RDKafkaErrorCode::BadCompression
+                | RDKafkaErrorCode::UnknownProtocol
+                | RDKafkaErrorCode::NotImplemented
+                | RDKafkaErrorCode::UnsupportedFeature
+                | RDKafkaErrorCode::Underflow
+                | RDKafkaErrorCode::Inconsistent,
+            ) => FailureKind::Protocol,
             _ => FailureKind::Unexpected,
         };
         let failure = Failure::new(kind, "the client library could not write the record");

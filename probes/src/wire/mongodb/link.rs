@@ -11,13 +11,17 @@ use std::{
     future::pending,
     io,
     path::PathBuf,
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use mongodb::bson::{Binary, Document, doc, spec::BinarySubtype};
 use tokio::{
     io::{AsyncWrite, AsyncWriteExt},
     net::UnixStream,
+    sync::Notify,
+    time::timeout,
 };
 
 use super::{Hello, Lenient, document, forward, message, read_message, refusal, word};
@@ -25,6 +29,9 @@ use crate::{
     failure::Failure,
     wire::{Background, private::PrivatePort, stream::Stream},
 };
+
+/// How long the library may take to hand on what came before the end of its link.
+const GRACE: Duration = Duration::from_millis(50);
 
 /// What the link knows better than the library.
 #[derive(Debug, Default)]
@@ -40,6 +47,7 @@ struct Heard {
 pub(crate) struct Link {
     path: PathBuf,
     heard: Arc<Mutex<Heard>>,
+    over: Arc<Notify>,
     task: Background,
 }
 
@@ -49,15 +57,17 @@ impl Link {
         let port = PrivatePort::open()?;
         let path = port.name().into();
         let heard = Arc::new(Mutex::new(Heard::default()));
-        let (told, hello) = (Arc::clone(&heard), hello.for_library());
+        let over = Arc::new(Notify::new());
+        let (told, hello, tell) = (Arc::clone(&heard), hello.for_library(), Arc::clone(&over));
         let task = Background::spawn(async move {
             let mut kept = None;
             let result = serve(port, server, &hello, logs_in, &told, &mut kept).await;
             lock(&told).end = result.err().map(|error| Failure::from_io(&error));
+            tell.notify_one();
             // Only now does the library see its end, so that it finds the cause.
             drop(kept);
         });
-        Ok(Self { path, heard, task })
+        Ok(Self { path, heard, over, task })
     }
 
     /// Where the library finds it.
@@ -69,6 +79,21 @@ impl Link {
     pub(crate) fn failure(&self) -> Option<Failure> {
         let mut heard = lock(&self.heard);
         heard.refusal.take().or_else(|| heard.end.clone())
+    }
+
+    /// Waits for the library's answer. Where the link ends it has little time left: it would wait for another connection,
+    /// up to its deadline; none is then returned.
+    pub(crate) async fn wait<T>(&self, answer: impl Future<Output = T>) -> Option<T> {
+        let mut answer = pin!(answer);
+        tokio::select! {
+            biased;
+            answer = &mut answer => Some(answer),
+            () = self.over.notified() => {
+                // For whoever asks next.
+                self.over.notify_one();
+                timeout(GRACE, answer).await.ok()
+            }
+        }
     }
 
     /// Waits until the library's end has reached the server.

@@ -13,6 +13,7 @@ use super::Link;
 use crate::{
     failure::{Failure, FailureKind},
     run::Run,
+    wire::json,
 };
 
 /// Nobody listens to this subject: `JetStream` is off, no stream takes it, or the stream that does has no leader.
@@ -107,11 +108,11 @@ const NO_MESSAGE: &str = "10037";
 /// An answer of the API: an error of it is a failure with its number as the code.
 fn understand<T: DeserializeOwned>(payload: &[u8]) -> Result<T, Failure> {
     let strange = |_| Failure::new(FailureKind::Protocol, "the answer of JetStream's API is not understood");
-    let Refusable { error } = serde_json::from_slice(payload).map_err(strange)?;
+    let Refusable { error } = json::read(payload, strange)?;
     if let Some(ApiError { err_code, description }) = error {
         return Err(Failure::server(err_code.to_string(), description));
     }
-    serde_json::from_slice(payload).map_err(strange)
+    json::read(payload, strange)
 }
 
 #[derive(Deserialize)]

@@ -265,7 +265,7 @@ fn contain<T>(work: impl FnOnce() -> T) -> Option<T> {
 }
 
 fn panicked() -> Failure {
-    Failure::new(FailureKind::Protocol, "the driver does not understand what the server sent, and gave up in a panic")
+    Failure::library_panic()
 }
 
 /// A failure of the driver; where the link has ended by itself, that is the cause.
