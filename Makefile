@@ -18,12 +18,12 @@ help: ## List the commands
 demo: ## Start real servers on loopback and Probity beside them; Ctrl-C ends all
 	@tests/setup.sh demo
 	@cargo build --quiet --bin probity --example demo
-	@cargo run --quiet --example demo
+	@setpriv --pdeathsig TERM cargo run --quiet --example demo
 
 demo-all: ## The same with every server that is there, also of those that `make servers` fetches
 	@tests/setup.sh demo
 	@cargo build --quiet --bin probity --example demo
-	@cargo run --quiet --example demo all
+	@setpriv --pdeathsig TERM cargo run --quiet --example demo all
 
 servers: ## Fetch or build, once, the servers that Debian does not have
 	@tests/setup.sh servers

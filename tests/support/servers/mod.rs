@@ -98,7 +98,8 @@ fn key(part: &str) -> Option<String> {
     for file in files {
         sum.update(std::fs::read(file).ok()?);
     }
-    Some(sum.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect())
+    let beginning = sum.finalize().first_chunk().copied()?;
+    Some(format!("{:016x}", u64::from_be_bytes(beginning)))
 }
 
 /// The path of a program; panics, naming it, when it is not installed.
