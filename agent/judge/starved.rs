@@ -76,7 +76,8 @@ mod tests {
         for kind in [Timeout, ConnectTimeout, ConnectionLost] {
             assert!(is_starved(&after(failed(kind), 2000, 1500), TIMEOUT), "{kind}");
         }
-        for kind in [Config, Dns, ConnectRefused, ConnectFailed, Tls, Auth, Permission, Protocol, Query, Overload, NotReady, Unexpected]
+        for kind in
+            [Config, Dns, ConnectRefused, ConnectFailed, Tls, Auth, Permission, Protocol, Query, Overload, NotReady, Unexpected]
         {
             assert!(!is_starved(&after(failed(kind), 2000, 1500), TIMEOUT), "{kind}");
         }

@@ -55,9 +55,7 @@ fn a_run_whose_workers_are_blocked_knows_that_it_waited() {
         };
         blocking.iter().for_each(|(stage, _)| stage.next("ask", Act::Block(block)));
         let blocked: Vec<_> = blocking.iter().map(|(_, prober)| scope.spawn(move || run(prober))).collect();
-        eventually(Duration::from_secs(5), "both are asked", || {
-            blocking.iter().all(|(stage, _)| stage.is_asked()).then_some(())
-        });
+        eventually(Duration::from_secs(5), "both are asked", || blocking.iter().all(|(stage, _)| stage.is_asked()).then_some(()));
         let waited = run(&waiting);
         let blocked: Vec<_> = blocked.into_iter().map(|run| run.join().expect("a run ends")).collect();
         (waited, blocked)

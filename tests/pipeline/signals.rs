@@ -12,8 +12,7 @@ fn catalog() -> String {
 }
 
 /// Those that would kill a process which does not handle them.
-const HARMLESS: [Signal; 7] =
-    [Signal::HUP, Signal::USR1, Signal::USR2, Signal::ALARM, Signal::VTALARM, Signal::PROF, Signal::IO];
+const HARMLESS: [Signal; 7] = [Signal::HUP, Signal::USR1, Signal::USR2, Signal::ALARM, Signal::VTALARM, Signal::PROF, Signal::IO];
 
 #[test]
 fn a_signal_that_means_nothing_ends_nothing() {
@@ -37,10 +36,8 @@ fn signals_are_handled_before_there_is_a_catalog() {
     // Open for both ends, so that neither side waits for the other.
     let _writer = fs::File::options().read(true).write(true).open(&input).expect("a FIFO of ours");
     for (signal, code) in [(Signal::TERM, 143), (Signal::INT, 130)] {
-        let process = Launch::new(env!("CARGO_BIN_EXE_probity"), folder.path().join("log"))
-            .args(["--catalog", "-"])
-            .stdin(&input)
-            .start();
+        let process =
+            Launch::new(env!("CARGO_BIN_EXE_probity"), folder.path().join("log")).args(["--catalog", "-"]).stdin(&input).start();
         let handled = || procfs::status_text(process.pid(), "SigCgt:").and_then(|mask| u64::from_str_radix(&mask, 16).ok());
         let term = 1_u64 << 14;
         eventually(PATIENCE, "signals are handled", || handled().filter(|mask| mask & term != 0));

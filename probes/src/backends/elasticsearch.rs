@@ -111,7 +111,9 @@ url = "http://localhost:9200"
         let headers = match &self.login {
             Login::Basic(credentials) => headers.with_login(credentials, run).await?,
             Login::ApiKey(key) => headers.with_secret(header::AUTHORIZATION, &format!("ApiKey {}", *run.secret(key).await?))?,
-            Login::Bearer(token) => headers.with_secret(header::AUTHORIZATION, &format!("Bearer {}", *run.secret(token).await?))?,
+            Login::Bearer(token) => {
+                headers.with_secret(header::AUTHORIZATION, &format!("Bearer {}", *run.secret(token).await?))?
+            }
         };
         let (session, front) = self.cluster.open(headers, run).await?;
         front.map_or(Ok(()), |front| recognise(&front))?;
