@@ -44,7 +44,8 @@ pub struct Cli {
 /// What holds for every command.
 #[derive(Clone, Debug, Args)]
 pub struct Common {
-    /// The catalog: a file, or a folder whose *.toml are read in name order.
+    /// The catalog: a file, a folder whose *.toml are read in name order, or - for
+    /// standard input.
     #[arg(long, value_name = "PATH", env = "PROBITY_CATALOG", default_value = DEFAULT_PATH, global = true, hide_env_values = true)]
     pub catalog: PathBuf,
     /// Where the agent listens, instead of what the catalog says.

@@ -86,11 +86,16 @@ fn pretty(value: &Value) -> String {
 fn catalog() -> String {
     let mut page = format!("{NOTE}# The catalog\n\n");
     page.push_str(
-        "`probe-catalog.toml`, or the file or folder that `--catalog` or `PROBITY_CATALOG` names; of a folder every `*.toml` \
-         is read in the order of the names. Unknown keys, unknown words and everything else that cannot be honoured are \
+        "`probe-catalog.toml`, or the file or folder that `--catalog` or `PROBITY_CATALOG` names, or standard input (`-`). In a \
+         folder, every `*.toml` is read in the order of the names; hidden files are left out with a warning, and an entry \
+         that cannot be read is an error. Unknown keys, unknown words and everything else that cannot be honoured are \
          refused, all in one go: `probity validate` shows them. Editors can use `catalog.schema.json`.\n\n\
-         In every string `${VAR}` and `${VAR:-default}` are replaced from the environment; `$${` is a literal `${`. \
-         A *secret* is `{ file = \"PATH\" }` or `{ env = \"NAME\" }`; typed out it is refused unless \
+         In every string `${VAR}` and `${VAR:-default}` are replaced from the environment; `$${` is a literal `${`. The default \
+         is used when the variable is not set or empty. It may hold references (`${A:-${B:-c}}`, at most eight inside each \
+         other) and braces in pairs. A variable that is not set, or not UTF-8 text, is an error; the latter also where there \
+         is a default. \
+         A *secret* is `{ file = \"PATH\" }` or `{ env = \"NAME\" }`: UTF-8 text, not empty, without NUL, in a regular file of \
+         at most 64 KiB. Typed out it is refused unless \
          `agent.allow_literal_secrets` is set. A *duration* has its unit in the value: `\"250ms\"`, `\"3s\"`, `\"5m\"`, `\"14d\"`.\n",
     );
     for (title, words, schema) in [

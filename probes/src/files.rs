@@ -211,12 +211,11 @@ impl<T: Clone + Send + Sync + 'static> Shared<T> {
         let waited = tokio::time::timeout_at(deadline, async {
             // Of those that wait for the same, one needs a seat.
             let known = self.underway().as_ref().and_then(|underway| underway.get(path).cloned());
-            let (_seat, mut told) = match known {
-                Some(told) => (None, told),
-                None => {
-                    let seat = SEATS.acquire().await.ok();
-                    (seat, self.start(path, work))
-                }
+            let (_seat, mut told) = if let Some(told) = known {
+                (None, told)
+            } else {
+                let seat = SEATS.acquire().await.ok();
+                (seat, self.start(path, work))
             };
             told.wait_for(Option::is_some).await.ok().and_then(|result| result.clone())
         });

@@ -50,6 +50,7 @@ pub mod duration;
 pub mod failure;
 pub mod files;
 pub mod finding;
+mod idle;
 pub mod manual;
 pub mod panics;
 pub mod plain;

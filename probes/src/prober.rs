@@ -54,7 +54,7 @@ impl Prober {
         }));
         let failure = match timeout_at(deadline + SLACK, told).await {
             Ok(Ok(outcome)) if outcome.status == Status::Healthy => return outcome,
-            Ok(Ok(outcome)) => return Outcome { waited: waiting.so_far(), ..outcome },
+            Ok(Ok(outcome)) => return Outcome { waited: outcome.waited.max(waiting.so_far()), ..outcome },
             Ok(Err(_)) => Err(match (&mut task.0).await {
                 Err(error) if error.is_panic() => Failure::new(FailureKind::Unexpected, "the probe panicked"),
                 _ => Failure::new(FailureKind::Unexpected, "the probe was stopped before it could answer"),

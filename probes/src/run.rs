@@ -5,7 +5,6 @@
 use std::{
     fmt,
     future::Future,
-    path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -13,16 +12,14 @@ use std::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
 use tokio::time::{Instant, error::Elapsed, timeout_at};
-use zeroize::Zeroizing;
 
 use crate::{
     failure::{Failure, FailureKind},
-    files::{self, Stamp, Trouble},
+    files::Stamp,
     finding::{Facts, Finding, Value},
     manual::Manual,
     panics,
     redact::Redactor,
-    secret::{self, Secret},
     wire::{
         guard::Grammar,
         resolve::Resolver,
@@ -514,42 +511,6 @@ impl Run {
     #[must_use]
     pub fn first_bytes(&self) -> Vec<u8> {
         self.connections.last().map(|connection| connection.tether.first_bytes()).unwrap_or_default()
-    }
-
-    /// The present value of a secret. From now on it is removed from every text of this run, and a
-    /// change of its file leads to a fresh session.
-    ///
-    /// # Errors
-    /// A `config` failure when it cannot be read, or not before the deadline.
-    pub async fn secret(&mut self, secret: &Secret) -> Result<Zeroizing<String>, Failure> {
-        let value = match secret.path() {
-            Some(path) => match self.read_file(path).await {
-                Ok(bytes) => secret::text_of(path, &bytes),
-                Err(trouble) => Err(secret::unreadable(path, &trouble)),
-            },
-            None => secret.read(),
-        };
-        let value = value.map_err(|failure| self.stamp(Phase::Auth, failure))?;
-        Arc::make_mut(&mut self.seen().redactor).learn(&value);
-        Ok(value)
-    }
-
-    /// The same for one that may not be given.
-    ///
-    /// # Errors
-    /// The same.
-    pub async fn secret_if(&mut self, secret: Option<&Secret>) -> Result<Option<Zeroizing<String>>, Failure> {
-        match secret {
-            Some(secret) => self.secret(secret).await.map(Some),
-            None => Ok(None),
-        }
-    }
-
-    /// The bytes of a file, read beside the threads of runs. A change of the file leads to a fresh session.
-    pub(crate) async fn read_file(&mut self, path: &Path) -> Result<Arc<Zeroizing<Vec<u8>>>, Trouble> {
-        let (stamp, bytes) = files::read_by(self.deadline, path, files::LIMIT).await;
-        self.stamps.push(stamp);
-        bytes
     }
 
     /// Keeps a text out of every text of this run: what is made of a secret, such as a header that carries it.

@@ -5,6 +5,7 @@
 use std::{
     fmt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -15,6 +16,7 @@ use crate::{
     failure::{Failure, FailureKind},
     files::{self, Trouble},
     plain::{spaced_path, spaced_variable},
+    run::{Phase, Run},
 };
 
 /// What a file with a secret is called in sentences.
@@ -117,6 +119,44 @@ pub fn text_of(path: &Path, bytes: &[u8]) -> Result<Zeroizing<String>, Failure> 
         "" => told("is empty", "Write the secret to the file."),
         line if line.contains('\0') => told("contains a NUL byte", "Write the secret as plain text, without binary data."),
         line => Ok(Zeroizing::new(line.to_owned())),
+    }
+}
+
+impl Run {
+    /// The present value of a secret. From now on it is removed from every text of this run, and a
+    /// change of its file leads to a fresh session.
+    ///
+    /// # Errors
+    /// A `config` failure when it cannot be read, or not before the deadline.
+    pub async fn secret(&mut self, secret: &Secret) -> Result<Zeroizing<String>, Failure> {
+        let value = match secret.path() {
+            Some(path) => match self.read_file(path).await {
+                Ok(bytes) => text_of(path, &bytes),
+                Err(trouble) => Err(unreadable(path, &trouble)),
+            },
+            None => secret.read(),
+        };
+        let value = value.map_err(|failure| self.stamp(Phase::Auth, failure))?;
+        Arc::make_mut(&mut self.seen().redactor).learn(&value);
+        Ok(value)
+    }
+
+    /// The same for one that may not be given.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn secret_if(&mut self, secret: Option<&Secret>) -> Result<Option<Zeroizing<String>>, Failure> {
+        match secret {
+            Some(secret) => self.secret(secret).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The bytes of a file, read beside the threads of runs. A change of the file leads to a fresh session.
+    pub(crate) async fn read_file(&mut self, path: &Path) -> Result<Arc<Zeroizing<Vec<u8>>>, Trouble> {
+        let (stamp, bytes) = files::read_by(self.deadline, path, files::LIMIT).await;
+        self.stamps.push(stamp);
+        bytes
     }
 }
 

@@ -4,14 +4,13 @@
 //! one fresh try inside the same deadline; rejected credentials are not tried again before their time.
 
 use std::{
-    future::pending,
     hash::{DefaultHasher, Hash, Hasher},
     panic::AssertUnwindSafe,
     sync::Arc,
     time::Duration,
 };
 
-use futures_util::{FutureExt, future::BoxFuture, future::select_all};
+use futures_util::{FutureExt, future::BoxFuture};
 use tokio::{
     sync::watch,
     task::JoinSet,
@@ -24,11 +23,12 @@ use crate::{
     failure::{Failure, FailureKind, OF_PROXY},
     files::Stamp,
     finding::{Facts, Finding, Severity, Value},
+    idle::{Idle, over},
     manual::{COMMON_FACTS, Manual},
     redact::Redactor,
     run::{Depth, Notes, Outcome, Phase, Run, SessionKind, Status, overdue},
     secret::Secret,
-    wire::stream::{Connection, Watch},
+    wire::stream::Connection,
 };
 
 /// A polite end may take this long; it is not part of the run.
@@ -47,15 +47,6 @@ pub(crate) struct Asker<B: Backend> {
     slot: tokio::sync::Mutex<Slot<B>>,
     /// What ends the wait for the next run.
     idle: watch::Sender<Idle>,
-}
-
-/// What is watched while no run goes on.
-#[derive(Clone, Default)]
-struct Idle {
-    /// The sockets of the warm session.
-    sockets: Vec<Arc<Watch>>,
-    /// The files that the last opening read, or tried to.
-    files: Vec<Stamp>,
 }
 
 struct Slot<B: Backend> {
@@ -515,16 +506,6 @@ impl<B: Backend> Asker<B> {
     }
 }
 
-/// Completes with the first of several, and never without one.
-async fn any<F: Future<Output = ()> + Send>(several: impl Iterator<Item = F>) {
-    let several: Vec<_> = several.map(Box::pin).collect();
-    if several.is_empty() {
-        pending::<()>().await;
-    } else {
-        drop(select_all(several).await);
-    }
-}
-
 /// What a run that finished got to.
 struct Reached {
     depth: Depth,
@@ -593,19 +574,7 @@ impl<B: Backend> Probe for Asker<B> {
     }
 
     fn lost(&self) -> BoxFuture<'static, ()> {
-        let mut idle = self.idle.subscribe();
-        async move {
-            loop {
-                // Let go of as soon as a run takes the session: a watch keeps its socket open.
-                let Idle { sockets, files } = idle.borrow_and_update().clone();
-                tokio::select! {
-                    () = any(sockets.iter().map(|socket| socket.closed())) => return,
-                    () = any(files.iter().map(Stamp::change)) => return,
-                    changed = idle.changed() => if changed.is_err() { pending().await },
-                }
-            }
-        }
-        .boxed()
+        over(self.idle.subscribe()).boxed()
     }
 
     fn close(self: Arc<Self>) -> BoxFuture<'static, ()> {

@@ -74,7 +74,9 @@ async fn hear(stream: &mut TcpStream, heard: &mut Vec<u8>, asked: usize) -> Opti
     let mut chunk = [0; 16 << 10];
     while heard.len() < asked {
         let read = stream.read(&mut chunk);
-        let count = if heard.is_empty() { read.await.ok()? } else {
+        let count = if heard.is_empty() {
+            read.await.ok()?
+        } else {
             match timeout(QUIET, read).await {
                 Ok(count) => count.ok()?,
                 Err(_) => break,
