@@ -21,6 +21,9 @@ const QUIET: [&str; 7] = [
 /// servers. What matters of them is in the outcome.
 const SILENT: [&str; 3] = ["async_nats", "lapin", "tiberius"];
 
+/// Our own crates.
+const OWN: [&str; 2] = ["probity", "probity_probes"];
+
 /// Sets logging up for the whole process.
 ///
 /// # Errors
@@ -54,6 +57,13 @@ fn filter(args: &Common, default: &str) -> Result<EnvFilter, String> {
     let quiet = QUIET.iter().filter(|directive| directive.split('=').next().is_none_or(|name| !level.contains(name)));
     let wanted = level.split(',').filter(|part| !SILENT.iter().any(|name| part.contains(name)));
     let silent = SILENT.map(|name| format!("{name}=off"));
+    // A level alone is that of Probity: what a library writes at `trace` may be all that it sends.
+    let own = |part: &str| {
+        let is_loud = ["info", "debug", "trace"].contains(&part.trim().to_ascii_lowercase().as_str());
+        if is_loud { OWN.map(|name| format!("{name}={part}")).join(",") + ",warn" } else { part.to_owned() }
+    };
+    let wanted: Vec<_> = wanted.map(own).collect();
+    let wanted = wanted.iter().map(String::as_str);
     let directives = quiet.copied().chain(wanted).chain(silent.iter().map(String::as_str)).collect::<Vec<_>>().join(",");
     let known = |part: &str| {
         let word = part.rsplit('=').next().unwrap_or(part).trim();
@@ -81,7 +91,7 @@ mod tests {
             shown(Some("async_nats::connector=trace,info"), 0)
                 .is_ok_and(|text| { text.contains("async_nats=off") && !text.contains("async_nats::connector") })
         );
-        assert!(shown(None, 1).is_ok_and(|text| text.contains("debug")));
+        assert!(shown(None, 2).is_ok_and(|text| text.contains("probity_probes=trace") && text.ends_with("warn")));
         assert!(shown(Some("hyper=trace,info"), 0).is_ok_and(|text| !text.contains("hyper=warn")));
         assert_eq!(shown(Some("loud"), 0), Err("unknown log level `loud`: expected error, warn, info, debug or trace".into()));
     }

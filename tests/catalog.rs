@@ -1,5 +1,7 @@
 //! What is said of a wrong catalog: exactly, all of it, and never with a secret in it.
 
+mod leaks;
+
 use std::{fs, path::Path};
 
 use probity::catalog::{load_with, plan::Criticality};
@@ -107,7 +109,7 @@ members = ["cache"]
     error: unknown key `readines`
      --> DIR/c.toml:3:1
       |
-    3 | readines = "strict"
+    3 | readines = "******"
       | ^^^^^^^^ did you mean `readiness`?
 
     error: the secret file /nowhere/orders-db cannot be read: it does not exist
@@ -154,7 +156,7 @@ members = ["cache"]
        |
        = help: set it, or give a default: `${OWNER:-…}`
 
-    error: the URL names no host
+    error: `url` is not a URL: it begins with a scheme and `://`
       --> DIR/c.toml:18:7
        |
     18 | url = "rediss:/cache"

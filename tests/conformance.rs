@@ -6,6 +6,7 @@ mod bolt;
 mod cql;
 mod deadline;
 mod declared;
+mod leaks;
 mod names;
 mod nesting;
 mod scripted;

@@ -248,8 +248,17 @@ impl Mask<'_> {
         let at = at + text.len() - text.trim_start_matches(['"', '\'']).len();
         let authority = body.find("://").map(|found| found + 3);
         // Without a scheme any of it may be a password: `user/password@//host`, `nats//token@host`.
-        let from = authority.or_else(|| body.find([':', '=']).map(|found| found + 1)).or(Some(0));
-        if let (Some(from), Some(to)) = (from, body.rfind('@'))
+        if let Some(scheme) =
+            body.find("://").map(|end| body[..end].rfind([' ', '=', '"', '\'', ',', '-']).map_or(0, |at| at + 1)..end)
+            && !plain::is_scheme(&body[scheme.clone()])
+        {
+            self.unless_reference(at + scheme.start..at + scheme.end);
+        }
+        let last = body.rfind('@');
+        let before = &body[..last.unwrap_or(0)];
+        let user = before.find("://").map(|found| found + 3).or_else(|| before.find([':', '=']).map(|found| found + 1));
+        if let Some(to) = last
+            && let from = user.unwrap_or(0)
             && from < to
         {
             self.unless_reference(at + from..at + to);
@@ -269,7 +278,7 @@ impl Mask<'_> {
             let value = &body[found + 1..];
             let is_parameter = body[..found - name.len()].ends_with(['?', '&']);
             let length = value.find(['&', ';', ' ', '"', '\'']).unwrap_or(value.len());
-            let is_plain = length <= 24 && plain::is_readable(&value[..length]) && !names_a_secret(name);
+            let is_plain = is_setting(&value[..length]) && !names_a_secret(name);
             if !name.is_empty() && found > name.len() && (self.known.guess(name) == Guess::Secret || is_parameter && !is_plain) {
                 self.unless_reference(at + found + 1..at + found + 1 + length);
             }
@@ -309,6 +318,12 @@ fn string(text: &str) -> Option<&str> {
         }
     }
     None
+}
+
+/// Whether the value of a parameter is a word or a small number: `verify-full`, `5432`.
+fn is_setting(value: &str) -> bool {
+    let is_word = value.len() <= 24 && value.bytes().all(|byte| byte.is_ascii_alphabetic() || b"_-".contains(&byte));
+    is_word || value.len() <= 5 && value.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn is_switch(value: &str) -> bool {

@@ -111,8 +111,7 @@ impl Borders {
         let mut path = authority;
         loop {
             path += template[path..].find(['/', '?', '#']).unwrap_or(template.len() - path);
-            let is_again =
-                template[..path].len().checked_sub(again.len() - 2).is_some_and(|at| template[at..].starts_with(&again));
+            let is_again = template[..path].ends_with(&again[..again.len() - 2]) && template[path..].starts_with("//");
             if !is_again {
                 break;
             }

@@ -104,7 +104,9 @@ impl<'a> Walk<'a> {
             let name = key.get_ref().as_ref();
             let rule = named.and_then(|named| named.get(name)).or_else(|| rules::others(schema));
             let Some(rule) = rule else {
-                self.hidden.push(item.span());
+                if !unsupported::is_planned(self.words, name) {
+                    self.hidden.push(item.span());
+                }
                 self.unknown_key(key.span(), name, named, path);
                 continue;
             };

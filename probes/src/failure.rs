@@ -250,18 +250,23 @@ impl Failure {
         Self { code: Some(code.into()), ..Self::new(FailureKind::Query, SERVER_ERROR) }.with_words(words)
     }
 
-    /// With a code of ours, one of [`OWN_CODES`].
+    /// With a code of ours: one of [`OWN_CODES`], or of the backend's manual.
     #[must_use]
     pub fn with_code(mut self, code: impl Into<String>) -> Self {
-        let code = code.into();
-        debug_assert!(is_own_code(&code) || is_number(&code), "the code `{code}` is not in OWN_CODES");
-        self.code = Some(code);
+        self.code = Some(code.into());
         self
     }
 
     /// Leaves of a server's code what is of a closed set or has a fixed form: `known` is what the manual calls it.
     pub(crate) fn close_code(&mut self, known: Option<&str>) {
-        self.code = self.code.take().and_then(|code| closed_code(&code, known));
+        let Some(code) = self.code.take() else { return };
+        self.code = closed_code(&code, known);
+        // What is lost here is told where free words are.
+        let lost = code.strip_prefix(self.code.as_deref().unwrap_or_default()).unwrap_or(&code).trim_start_matches([' ', ':']);
+        let words = self.server_message.as_deref().unwrap_or_default();
+        if self.code.as_ref().is_none_or(|closed| !closed.eq_ignore_ascii_case(&code)) && !words.contains(lost) {
+            self.server_message = Some(if words.is_empty() { code } else { format!("{code}: {words}") });
+        }
         if self.kind == FailureKind::Query && self.message == SERVER_ERROR {
             if let Some(code) = &self.code {
                 self.message = format!("{SERVER_ERROR}: {code}");
@@ -492,7 +497,7 @@ fn closed_code(code: &str, known: Option<&str>) -> Option<String> {
         (Some(rest), _) => Some(format!("{start}/{rest}")),
         // `5*` stands for 503, and 503 says more.
         (None, Some(first)) if first.len() >= start.len() => Some(first.to_owned()),
-        _ => Some(start.trim_end_matches(['.', ' ', '\'']).to_owned()),
+        _ => Some(start.trim_end_matches(['.', ' ']).to_owned()),
     }
 }
 

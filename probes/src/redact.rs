@@ -17,6 +17,8 @@ use base64::{Engine as _, prelude::BASE64_STANDARD_NO_PAD};
 use regex::Regex;
 use zeroize::Zeroizing;
 
+use crate::finding::Value;
+
 /// Longest text of a peer that is kept, in bytes.
 pub(crate) const MESSAGE_LIMIT: usize = 256;
 
@@ -102,6 +104,14 @@ impl Redactor {
     /// A sentence of ours. Words of the language stay in it, because their absence would say that they are secrets.
     pub(crate) fn clean_own(&self, text: &str) -> String {
         self.cleaned(text, false)
+    }
+
+    /// What a peer said of itself: words are cleaned.
+    pub(crate) fn clean_value(&self, value: Value) -> Value {
+        match value {
+            Value::Text(text) => Value::from(self.clean(&text)),
+            other => other,
+        }
     }
 
     fn cleaned(&self, text: &str, is_foreign: bool) -> String {

@@ -541,10 +541,7 @@ impl Run {
     /// Notes a fact. Its name is declared in the backend's manual.
     pub fn fact(&mut self, name: &'static str, value: impl Into<Value>) {
         debug_assert!(self.manual.fact(name).is_some(), "the fact `{name}` is not in the manual");
-        let value = match value.into() {
-            Value::Text(text) => Value::from(self.redactor().clean(&text)),
-            other => other,
-        };
+        let value = self.redactor().clean_value(value.into());
         Arc::make_mut(&mut self.notes.facts).insert(name.into(), value);
     }
 
@@ -559,12 +556,7 @@ impl Run {
     pub fn finding(&mut self, finding: Finding) {
         debug_assert!(self.manual.finding(&finding.code).is_some(), "the finding `{}` is not in the manual", finding.code);
         let redactor = self.redactor();
-        let clean = |value: Value| match value {
-            Value::Text(text) => Value::from(redactor.clean(&text)),
-            other => other,
-        };
-        let finding = Finding { observed: clean(finding.observed), threshold: finding.threshold.map(clean), ..finding };
-        self.notes.findings.push(finding);
+        self.notes.findings.push(Finding { observed: redactor.clean_value(finding.observed), ..finding });
     }
 
     /// Notes that a question was refused: coverage is partial.

@@ -76,7 +76,10 @@ fn nats_says_in_its_own_words_why_it_ends() {
         let peer = Peer::start([Script::new().say(INFO).wait_for("\r\n").say(format!("-ERR '{words}'\r\n")).close()]);
         let outcome = ask("nats", &peer, "nats", json!({})).run();
         failed(&outcome, kind, Phase::Auth);
-        assert_eq!(outcome.failure.and_then(|failure| failure.code).as_deref(), Some(words));
+        // What is in no manual is no code.
+        let code = Some(words).filter(|words| *words != "something new");
+        let failure = outcome.failure.expect("it failed");
+        assert_eq!((failure.code.as_deref(), failure.server_message.as_deref()), (code, Some(words)));
     }
 }
 
@@ -129,7 +132,7 @@ fn a_token_is_unknown_to_consul_once_its_leader_is_ready() {
     for (answer, kind, code) in [
         (None, FailureKind::NotReady, "leader_not_ready"),
         (Some(waits), FailureKind::NotReady, "500 Not ready to serve consistent reads"),
-        (Some(unknown.clone()), FailureKind::Auth, "403 token does not exist: ACL not found"),
+        (Some(unknown.clone()), FailureKind::Auth, "403 token does not exist"),
     ] {
         let led = Script::new().wait_for("\r\n\r\n").say(reply("200 OK", "\"127.0.0.1:8300\""));
         let refused = led.wait_for("\r\n\r\n").say(&unknown).wait_for("/v1/acl/token/self?consistent HTTP/1.1");

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use probity_probes::address::Endpoint;
 use probity_probes::failure::Failure;
-use probity_probes::manual::{FactRow, FindingRow, Manual};
+use probity_probes::manual::{CodeRow, FactRow, FindingRow, Manual};
 use probity_probes::wire::dial::Target;
 use probity_probes::wire::sniff::Protocol;
 use probity_probes::{Backend, ConfigError, FailureKind, Finding, Options, Phase, Probe, Registration, Run, Secret};
@@ -148,7 +148,7 @@ impl Backend for Actor {
         levels: &[],
         facts: &[FactRow { name: "opened", metric: false, meaning: "It was opened." }],
         findings: &[FindingRow { code: "sick", meaning: "It was told so.", remedy: "Tell it otherwise." }],
-        codes: &[],
+        codes: &[CodeRow { code: UNWANTED, kind: FailureKind::NotReady, message: "as told", remedy: "" }],
         unsupported: &[],
     };
     const SPEAKS: Protocol = Protocol::Other("whatever it is told");

@@ -546,6 +546,7 @@ static MANUAL: Manual = Manual {
         CodeRow { code: "Unknown Protocol Operation", kind: FailureKind::Protocol, message: "the server did not understand us", remedy: "" },
         CodeRow { code: "Parser Error", kind: FailureKind::Protocol, message: "the server did not understand us", remedy: "" },
         CodeRow { code: "Invalid Client Protocol", kind: FailureKind::Protocol, message: "the server did not understand us", remedy: "" },
+        CodeRow { code: "Attempted To Connect To Route Port", kind: FailureKind::Protocol, message: "the port is for other servers, not for clients", remedy: "Use the client port, 4222 by default." },
         CodeRow { code: "Attempted To Connect To*", kind: FailureKind::Protocol, message: "the port is for other servers, not for clients", remedy: "Use the client port, 4222 by default." },
         CodeRow { code: "Stale Connection", kind: FailureKind::Timeout, message: "the server missed answers to its pings", remedy: "" },
         CodeRow { code: "no responders", kind: FailureKind::NotReady, message: "nobody takes what JetStream should: it is off, no stream has the subject, or its stream has no leader", remedy: "Look at the stream (`nats stream info`); with the storage full, none of its servers leads it." },

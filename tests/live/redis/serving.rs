@@ -138,7 +138,7 @@ fn a_full_server_refuses_fresh_sessions_with_and_without_a_password() {
     server.process().wait_until("it is full", full);
     for keys in [json!({}), json!({ "password": "whatever" })] {
         let outcome = expect(&NO_ROOM, &server, keys);
-        assert_eq!(code(&outcome), Some("ERR max number of clients reached"));
+        assert_eq!(code(&outcome), Some("ERR max number of clients"));
     }
     drop(held);
 }
