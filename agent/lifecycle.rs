@@ -114,7 +114,9 @@ impl Starting {
         let work = Arc::new(Mutex::new(Some(work)));
         let there = Arc::clone(&work);
         let take = |work: &Mutex<Option<_>>| work.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if thread::Builder::new().spawn(move || take(&there).map(|work| work())).is_err()
+        // As much room as the main thread has.
+        let thread = thread::Builder::new().name("catalog".into()).stack_size(8 * 1024 * 1024);
+        if thread.spawn(move || take(&there).map(|work| work())).is_err()
             && let Some(work) = take(&work)
         {
             work();
@@ -164,18 +166,19 @@ const OTHER_THREADS: usize = 5;
 /// Starts the runtime that probes run on. Tokio panics or hangs where the system gives it no threads, so it is tried out
 /// before.
 pub(crate) fn start_workers(workers: usize) -> io::Result<Runtime> {
-    let mut held = Vec::new();
-    let (hold, wait) = std::sync::mpsc::channel::<()>();
-    let wait = Arc::new(Mutex::new(wait));
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let released = Arc::new(Mutex::new(released));
+    let mut tried = Vec::new();
     for _ in 0..workers + OTHER_THREADS {
-        let wait = Arc::clone(&wait);
-        held.push(thread::Builder::new().stack_size(64 * 1024).spawn(move || {
+        let released = Arc::clone(&released);
+        let wait = move || {
             // Ends when the sender is gone.
-            let _ = wait.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        })?);
+            let _ = released.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        };
+        tried.push(thread::Builder::new().stack_size(64 * 1024).spawn(wait)?);
     }
-    drop(hold);
-    for thread in held {
+    drop(release);
+    for thread in tried {
         let _ = thread.join();
     }
     Builder::new_multi_thread().worker_threads(workers).thread_name("probes").enable_all().build()

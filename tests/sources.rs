@@ -81,6 +81,7 @@ fn standard_input_is_a_catalog_within_limits() {
 #[test]
 #[cfg(feature = "redis")]
 fn nothing_that_is_called_toml_is_left_out_of_a_folder_silently() {
+    type Case<'a> = (&'a str, &'a dyn Fn(&Path), &'a str);
     let folder = scratch();
     let within = |name: &str, make: &dyn Fn(&Path)| {
         let catalogs = folder.path().join(name);
@@ -90,7 +91,7 @@ fn nothing_that_is_called_toml_is_left_out_of_a_folder_silently() {
         let (code, told) = validate(folder.path(), name);
         (code, told.lines().next().unwrap_or_default().to_owned())
     };
-    let cases: [(&str, &dyn Fn(&Path), &str); 5] = [
+    let cases: [Case<'_>; 5] = [
         (
             "dangling",
             &|path: &Path| symlink("nowhere.toml", path.join("b.toml")).expect("a link"),

@@ -8,9 +8,13 @@ use probity_probes::{Failure, FailureKind, FaultDomain, Outcome, Status};
 /// on time. A peer that answered well has answered, and one that refused has refused, however long that took.
 #[must_use]
 pub fn is_starved(outcome: &Outcome, timeout: Duration) -> bool {
-    // A step of the run may have had less than the whole timeout.
-    outcome.waited > timeout.min(outcome.duration) / 4 && depends_on_time(outcome)
+    // A step of the run may have had less than the whole timeout. What ended within moments did not end for lack of time.
+    let limit = (timeout.min(outcome.duration) / 4).max(NOTABLE.min(timeout / 4));
+    outcome.waited > limit && depends_on_time(outcome)
 }
+
+/// A wait that is no longer matters only where the whole timeout is that short.
+const NOTABLE: Duration = Duration::from_millis(100);
 
 fn depends_on_time(outcome: &Outcome) -> bool {
     match &outcome.failure {
@@ -59,12 +63,26 @@ mod tests {
 
     #[test]
     fn a_quarter_of_the_time_is_the_limit() {
-        for (duration, waited, starved) in
-            [(2000, 0, false), (2000, 500, false), (2000, 501, true), (2040, 501, true), (1000, 250, false), (1000, 251, true)]
-        {
+        for (duration, waited, starved) in [
+            (1, 1, false),
+            (300, 100, false),
+            (300, 101, true),
+            (2000, 0, false),
+            (2000, 500, false),
+            (2000, 501, true),
+            (2040, 501, true),
+            (1000, 250, false),
+            (1000, 251, true),
+        ] {
             let outcome = after(failed(FailureKind::Timeout), duration, waited);
             assert_eq!(is_starved(&outcome, TIMEOUT), starved, "{waited} of {duration}");
         }
+    }
+
+    #[test]
+    fn a_short_timeout_has_a_short_limit() {
+        let outcome = after(failed(FailureKind::Timeout), 100, 26);
+        assert!(is_starved(&outcome, Duration::from_millis(100)));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! How long a run waits for this machine instead of its peer: a run whose thread had no processor, or whose worker was
 //! blocked by another run, says nothing about a dependency.
 //!
-//! Two measures, because neither sees everything. Each run has a beat on its own runtime, sixteen in a timeout, and adds
+//! Two measures, because neither sees everything. Each run has a beat on its own runtime, eight in a timeout, and adds
 //! up how late the beats come: that shows workers that are blocked, and a process that was stopped. And the kernel counts
 //! how long a thread was ready without a processor (the second number of `/proc/PID/task/TID/schedstat`): that shows many
 //! short waits too. A run that ends healthy reads neither. To begin one costs two small reads for each worker, of about a
@@ -26,8 +26,9 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-/// Beats in a timeout, so that a quarter of it is measured to a quarter.
-const BEATS: u32 = 16;
+/// Beats in a timeout: two in the quarter that decides. Each one wakes the thread of a run that waits, and where
+/// processors are scarce each of these wakings waits, too.
+const BEATS: u32 = 8;
 
 /// Tokio's timers are no finer than a millisecond.
 const SHORTEST_BEAT: Duration = Duration::from_millis(10);

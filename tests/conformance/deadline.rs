@@ -53,7 +53,9 @@ fn a_run_whose_workers_are_blocked_knows_that_it_waited() {
             let own = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             own.block_on(prober.run(SHORT))
         };
-        blocking.iter().for_each(|(stage, _)| stage.next("ask", Act::Block(block)));
+        for (stage, _) in &blocking {
+            stage.next("ask", Act::Block(block));
+        }
         let blocked: Vec<_> = blocking.iter().map(|(_, prober)| scope.spawn(move || run(prober))).collect();
         eventually(Duration::from_secs(5), "both are asked", || blocking.iter().all(|(stage, _)| stage.is_asked()).then_some(()));
         let waited = run(&waiting);
