@@ -100,7 +100,7 @@ fn run() -> io::Result<bool> {
 
 fn failures<'a>(binary: &'a Binary, ran: &'a Ran) -> Vec<Failed<'a>> {
     let End::Failed(tests) = &ran.end else { return Vec::new() };
-    tests.iter().map(|test| Failed { binary, test, output: binary::output_of(&ran.output, test) }).collect()
+    tests.iter().map(|test| Failed { binary, test, output: binary::output_of(&ran.output, test, tests) }).collect()
 }
 
 /// Runs one test again; the answer is its line in the list of flaky tests, or nothing when it failed again.
