@@ -80,7 +80,8 @@ fn run() -> io::Result<bool> {
     for (binary, ran) in &runs {
         let healed = flaky.iter().filter(|(failed, _)| failed.binary.program == binary.program).count();
         if let Some(summary) = ran.summary.as_ref().filter(|summary| summary.failed > 0) {
-            println!("{}, with what passed when it was run again:\n{}", binary.name, summary.healed(healed));
+            let note = if healed == 0 { String::new() } else { format!(", of which {healed} passed when run again") };
+            println!("{}{note}:\n{}", binary.name, summary.healed(healed));
         }
     }
     for (binary, how) in broken {
