@@ -1,4 +1,4 @@
-# The two commands to begin with: `make demo` and `make test`. `make help` lists the rest.
+# Begin with `make demo` and `make test`. `make help` lists all commands.
 
 # Servers and tools are shared by all clones on this machine. The same rule stands in tests/farm/build.sh and in the tests.
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/probity
@@ -10,22 +10,22 @@ export PATH := $(DENY)/bin:$(MACHETE)/bin:$(PATH):/usr/sbin:/usr/lib/postgresql/
 # Tests mostly wait for servers. Six at a time use both of two processors and 4 GB of memory.
 export RUST_TEST_THREADS ?= $(shell expr 3 '*' "$$(nproc)")
 
-.PHONY: help demo demo-all servers test lint rules unit fuzz test-tools variants static build builds bench clean
+.PHONY: help demo demo-all servers test lint rules unit fuzz variants static builds build bench test-tools clean
 
 help: ## List the commands
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
-demo: ## Start real servers on loopback and Probity beside them; Ctrl-C ends all
+demo: ## Start real servers on loopback with Probity beside them; Ctrl-C stops everything
 	@tests/setup.sh demo
 	@cargo build --quiet --bin probity --example demo
 	@setpriv --pdeathsig TERM cargo run --quiet --example demo
 
-demo-all: ## The same with every server that is there, also of those that `make servers` fetches
+demo-all: ## The same with all servers, including those that `make servers` builds
 	@tests/setup.sh demo
 	@cargo build --quiet --bin probity --example demo
 	@setpriv --pdeathsig TERM cargo run --quiet --example demo all
 
-servers: ## Fetch or build, once, the servers that Debian does not have
+servers: ## Fetch or build the servers that Debian does not have, once for this machine
 	@tests/setup.sh servers
 	@tests/farm/build.sh
 
@@ -35,25 +35,18 @@ test: ## Install what is missing, start what is needed, check everything
 	$(MAKE) --no-print-directory lint rules
 	@cargo run --quiet --locked --package test-runner -- run
 
-lint: $(DENY)/bin/cargo-deny ## Format, flaky tests, clippy, licences and sources, documentation
+lint: $(DENY)/bin/cargo-deny ## Check format, flaky tests, clippy, licences and sources, documentation
 	cargo fmt --all --check
 	@cargo run --quiet --locked --package test-runner -- flaky
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo deny --locked check --hide-inclusion-graph bans licenses sources
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
 
-variants: ## A build with a single backend, for each of them
-	@tests/setup.sh build
-	for backend in $$(sed -n 's/^all = \[\(.*\)\]/\1/p' Cargo.toml | tr -d '",'); do \
-		echo "building with $$backend only" && \
-		cargo check --quiet --locked --no-default-features --features $$backend || exit 1; \
-	done
-
-rules: ## Prometheus' own tools on the alert rules
+rules: ## Check the alert rules with Prometheus' own tools
 	promtool check rules deploy/prometheus/alerts.yaml
 	promtool test rules deploy/prometheus/alerts_test.yaml
 
-unit: ## The four rings of tests, each test once
+unit: ## Run the four rings of tests, each test once
 	cargo test --workspace --locked
 
 fuzz: ## Play changed conversations to the agent for 10 minutes (PROBITY_FUZZ_SECONDS, PROBITY_FUZZ_SEED)
@@ -61,28 +54,36 @@ fuzz: ## Play changed conversations to the agent for 10 minutes (PROBITY_FUZZ_SE
 	cargo build --quiet --locked --bin probity
 	cargo test --quiet --locked --test it -- --ignored --exact fuzz::for_a_while --nocapture
 
-test-tools: $(MACHETE)/bin/cargo-machete ## What is rarely needed and no part of CI: shell scripts, unused dependencies
-	@tests/setup.sh tools
-	shellcheck --severity=warning .ci/run $$(git ls-files '*.sh')
-	cargo machete
+variants: ## Check that each backend compiles alone
+	@tests/setup.sh build
+	@for backend in $$(sed -n 's/^all = \[\(.*\)\]/\1/p' Cargo.toml | tr -d '",'); do \
+		echo "checking with $$backend only" && \
+		cargo check --quiet --locked --no-default-features --features $$backend || exit 1; \
+	done
+
+static: ## Build all backends as a static binary, as the image has it
+	@tests/setup.sh build
+	@tests/builds.sh static
+
+builds: ## Build one backend, the light ones, all, and all as a static binary; print time and size
+	@tests/setup.sh build
+	@tests/builds.sh one light all static
+
+build: ## Build an optimised binary for this machine: target/release/probity
+	@tests/setup.sh build
+	cargo build --release --locked
 
 bench: ## Measure what the README quotes, on an optimised build
 	@tests/setup.sh demo
 	cargo build --quiet --profile dist --bin probity
 	cargo bench --quiet --profile dev --bench agent
 
-build: ## An optimised binary for this machine: target/release/probity
-	@tests/setup.sh build
-	cargo build --release --locked
+test-tools: $(MACHETE)/bin/cargo-machete ## Check what is rarely needed and no part of CI: shell scripts, unused dependencies
+	@tests/setup.sh tools
+	shellcheck --severity=warning .ci/run $$(git ls-files '*.sh')
+	cargo machete
 
-static: ## All backends as a static binary, as the image has it
-	@tests/setup.sh build
-	@tests/builds.sh static
-
-builds: variants ## Build as images have it: one backend, the light ones, all, all as a static binary
-	@tests/builds.sh one light all static
-
-clean: ## Remove everything that was built
+clean: ## Remove everything that was built in this folder
 	cargo clean
 
 $(DENY)/bin/cargo-deny:

@@ -137,11 +137,15 @@ impl fmt::Display for Summary {
 }
 
 /// What a test that failed has said: its part of the output, or all of it when there is none.
-pub(crate) fn output_of<'a>(output: &'a str, test: &str) -> &'a str {
-    let Some(begin) = output.find(&format!("\n---- {test} stdout ----\n")) else { return output };
-    let part = &output[begin + 1..];
-    let end = ["\n---- ", "\nfailures:\n"].iter().filter_map(|mark| part.find(mark)).min();
-    &part[..end.map_or(part.len(), |end| end + 1)]
+///
+/// A test may itself show the output of tests, so the part ends only where another of the failed ones begins, or the last
+/// list of failures.
+pub(crate) fn output_of<'a>(output: &'a str, test: &str, failed: &[String]) -> &'a str {
+    let begin_of = |test: &str| output.find(&format!("\n---- {test} stdout ----\n"));
+    let Some(begin) = begin_of(test) else { return output };
+    let others = failed.iter().filter_map(|other| begin_of(other)).chain(output.rfind("\nfailures:\n"));
+    let end = others.filter(|&end| end > begin).min().unwrap_or(output.len() - 1);
+    &output[begin + 1..=end]
 }
 
 /// Reads lines on a thread, so that nobody has to wait for a pipe that is held open.
@@ -183,15 +187,16 @@ mod tests {
     use super::*;
 
     const OUTPUT: &str = "running 3 tests\ntest a::one ... FAILED\ntest a::two ... ok\ntest b ... FAILED\n\nfailures:\n\n\
-        ---- a::one stdout ----\nit says\nfailures: none\n\n---- b stdout ----\nno\n\n\nfailures:\n    a::one\n    b\n\n\
+        ---- a::one stdout ----\nit says\n\nfailures:\n    x\n\n---- x stdout ----\n\n---- b stdout ----\nno\n\n\nfailures:\n    a::one\n    b\n\n\
         test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.10s\n\n";
 
     #[test]
     fn the_list_of_failures_is_read() {
         assert_eq!(failed_tests(OUTPUT), ["a::one", "b"]);
-        assert_eq!(output_of(OUTPUT, "a::one"), "---- a::one stdout ----\nit says\nfailures: none\n\n");
-        assert_eq!(output_of(OUTPUT, "b"), "---- b stdout ----\nno\n\n\n");
-        assert_eq!(output_of(OUTPUT, "c"), OUTPUT);
+        let part = |test| output_of(OUTPUT, test, &failed_tests(OUTPUT));
+        assert_eq!(part("a::one"), "---- a::one stdout ----\nit says\n\nfailures:\n    x\n\n---- x stdout ----\n\n");
+        assert_eq!(part("b"), "---- b stdout ----\nno\n\n\n");
+        assert_eq!(part("c"), OUTPUT);
     }
 
     #[test]

@@ -80,7 +80,8 @@ fn run() -> io::Result<bool> {
     for (binary, ran) in &runs {
         let healed = flaky.iter().filter(|(failed, _)| failed.binary.program == binary.program).count();
         if let Some(summary) = ran.summary.as_ref().filter(|summary| summary.failed > 0) {
-            println!("{}, with what passed when it was run again:\n{}", binary.name, summary.healed(healed));
+            let note = if healed == 0 { String::new() } else { format!(", of which {healed} passed when run again") };
+            println!("{}{note}:\n{}", binary.name, summary.healed(healed));
         }
     }
     for (binary, how) in broken {
@@ -100,7 +101,7 @@ fn run() -> io::Result<bool> {
 
 fn failures<'a>(binary: &'a Binary, ran: &'a Ran) -> Vec<Failed<'a>> {
     let End::Failed(tests) = &ran.end else { return Vec::new() };
-    tests.iter().map(|test| Failed { binary, test, output: binary::output_of(&ran.output, test) }).collect()
+    tests.iter().map(|test| Failed { binary, test, output: binary::output_of(&ran.output, test, tests) }).collect()
 }
 
 /// Runs one test again; the answer is its line in the list of flaky tests, or nothing when it failed again.

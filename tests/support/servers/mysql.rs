@@ -57,6 +57,7 @@ impl Flavor {
                 .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"])
                 .arg(data)
                 .args(as_root())
+                .env("TMPDIR", folder.path())
                 .run();
             folder
         });
@@ -67,6 +68,7 @@ impl Flavor {
                 .args(["--no-defaults", "--initialize-insecure", "--secure-file-priv=NULL"])
                 .arg(data)
                 .args(as_root())
+                .env("TMPDIR", folder.path())
                 .run();
             folder
         });
@@ -133,7 +135,9 @@ impl Builder {
             .arg(format!("--datadir={}", data.display()))
             .arg(format!("--socket={}", path("socket")))
             .arg(format!("--pid-file={}", path("pid")))
-            .args(as_root());
+            .args(as_root())
+            // A server that starts removes the temporary tables of all others that it finds there.
+            .env("TMPDIR", folder.path());
         if self.flavor == Flavor::Oracle {
             launch = launch.args(["--mysqlx=OFF", "--secure-file-priv=NULL"]);
         }
