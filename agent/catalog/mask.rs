@@ -78,9 +78,10 @@ impl Mask<'_> {
             let trimmed = line.trim_start();
             let at = start + line.len() - trimmed.len();
             match &open {
-                Some(Open::Text { quotes, hide }) => {
+                Some(Open::Text { quotes }) => {
+                    // It may have swallowed what was to stand behind it.
                     let close = self.text[start..end].find(quotes).map(|at| start + at);
-                    self.set(start..close.unwrap_or(end), *hide);
+                    self.set(start..close.unwrap_or(end), true);
                     if close.is_some() {
                         open = None;
                     }
@@ -159,7 +160,7 @@ impl Mask<'_> {
                 self.set(at + 3..close.unwrap_or(end), hide);
                 return match close {
                     Some(close) => (close + 3 - at, None),
-                    None => (value.len(), Some(Open::Text { quotes, hide })),
+                    None => (value.len(), Some(Open::Text { quotes })),
                 };
             }
         }
@@ -169,7 +170,9 @@ impl Mask<'_> {
                 self.set(at + 1..end, guess != Guess::Plain);
                 return (value.len(), None);
             };
-            self.set(at + 1..at + string.len() - 1, guess != Guess::Plain);
+            let inner = &string[1..string.len() - 1];
+            let is_shown = plain::is_readable(inner) || plain::is_path(inner) || inner.contains("://");
+            self.set(at + 1..at + string.len() - 1, guess != Guess::Plain || !is_shown);
             return (string.len(), None);
         }
         match guess {
@@ -180,6 +183,10 @@ impl Mask<'_> {
             }
             Guess::Unknown if !value.starts_with(|c: char| c.is_ascii_digit() || c == '[') && !is_switch(value) => {
                 self.set(at..end, true);
+                (value.len(), None)
+            }
+            _ if value.starts_with('$') => {
+                self.unless_reference(at..end);
                 (value.len(), None)
             }
             _ => (value.find([',', '}', ' ']).unwrap_or(value.len()), None),
@@ -212,7 +219,7 @@ impl Mask<'_> {
             && line.trim().chars().all(|c| c.is_ascii_alphanumeric() || " []._-\"'".contains(c));
         let harmless = (is_header || self.known.is_plain(line[..first].trim()) && line.len() <= 120)
             && plain::is_readable(&line[first..])
-            && !line.contains('@')
+            && !line.contains(['@', '$'])
             && line.split(word).all(|word| is_header || self.known.guess(word) != Guess::Secret);
         if !harmless {
             self.set(start + first..end, true);
@@ -272,6 +279,15 @@ impl Mask<'_> {
                 self.unless_reference(at + from..at + from + whole);
             }
         }
+        for (found, _) in body.match_indices(['?', '&']) {
+            let pair = &body[found + 1..];
+            let length = pair.find(['=', '&', ' ', '"', '\'']).unwrap_or(pair.len());
+            if !(1..=24).contains(&length)
+                || !pair.as_bytes()[..length].iter().all(|byte| byte.is_ascii_alphabetic() || b"_-".contains(byte))
+            {
+                self.unless_reference(at + found + 1..at + found + 1 + length);
+            }
+        }
         for (found, _) in body.match_indices('=') {
             let name =
                 body[..found].rsplit(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))).next().unwrap_or_default();
@@ -302,7 +318,7 @@ impl Mask<'_> {
 
 /// A value that goes on in the next line.
 enum Open {
-    Text { quotes: &'static str, hide: bool },
+    Text { quotes: &'static str },
     List,
 }
 

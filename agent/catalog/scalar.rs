@@ -32,6 +32,10 @@ impl Walk<'_> {
         });
         let inner = error.reference.strip_prefix("${").unwrap_or_default().trim_end_matches('}');
         let name = inner.split(":-").next().unwrap_or_default();
+        if name.is_empty() {
+            // Whatever stands there instead.
+            self.hidden.push(span.clone());
+        }
         if name.is_empty() || plain::is_variable(name) {
             self.mistake(at, error.title).help = Some(error.help);
         } else {
@@ -79,10 +83,12 @@ impl Walk<'_> {
         }
     }
 
-    /// Notes that a value is certainly no secret. One over several lines may have swallowed what was to stand behind it.
+    /// Notes that a value is no secret where it stands, and shows it if it reads like words. One over several lines may have swallowed what was to stand behind it.
     pub(super) fn clear(&mut self, span: Range<usize>) {
-        let is_one_line = self.source.get(span.clone()).is_some_and(|text| !text.contains('\n'));
-        self.show_if(is_one_line, span);
+        let is_shown = self.source.get(span.clone()).is_some_and(|text| {
+            !text.contains('\n') && (plain::is_readable(text) || plain::is_path(text.trim_matches(['"', '\''])))
+        });
+        self.show_if(is_shown, span);
     }
 
     /// Shows a value or hides it.

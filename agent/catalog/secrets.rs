@@ -99,6 +99,7 @@ impl Walk<'_> {
             return None;
         }
         let DeValue::String(raw) = item.get_ref() else {
+            self.hidden.push(item.span());
             self.mistake(item.span(), format!("`{path}.{name}` must be a text in quotes"));
             return None;
         };

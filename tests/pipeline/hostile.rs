@@ -71,6 +71,50 @@ fn the_password_appears_nowhere() {
     assert!(!typed.stderr.contains(SENTINEL), "{}", typed.stderr);
 }
 
+/// A secret of 4 kB in every place where a service of the web may have one, repeated by that service; at the highest
+/// level of logging, and with everything shown that can be.
+#[test]
+fn no_piece_of_a_long_secret_appears_anywhere() {
+    let mut random = fastrand::Rng::with_seed(11);
+    let secret: String = (0..4096).map(|_| random.alphanumeric()).collect();
+    let words = format!("{secret} {}", &secret[..40]);
+    let length = words.len();
+    let reply =
+        format!("HTTP/1.1 503 No\r\nServer: {secret}\r\nLast-Modified: {words}\r\nContent-Length: {length}\r\n\r\n{words}");
+    let (web, cache) = (peers::answers(reply.as_bytes()), peers::answers(format!("-ERR {words}\r\n").as_bytes()));
+    let login = "username = \"probe\"\npassword = { env = \"SENTINEL\" }";
+    let catalog = [
+        entry("site", "http", &format!("http://{}/${{SENTINEL}}?k=${{SENTINEL}}", web.addr()), login),
+        entry("consul", "consul", &format!("http://{}", web.addr()), "token = { env = \"SENTINEL\" }"),
+        entry("search", "elasticsearch", &format!("http://{}", web.addr()), login),
+        entry("cache", "redis", &format!("redis://probe:${{SENTINEL}}@{}", cache.addr()), ""),
+    ]
+    .concat();
+    let catalog = format!("[agent]\nverbose_errors = true\n{catalog}");
+    let agent = Agent::builder(&catalog).env("SENTINEL", &secret).arg("-vv").start();
+    agent.wait_for("all were asked", PATIENCE, |health| {
+        health["dependencies"].as_array().is_some_and(|all| all.iter().all(|one| one["status"] != "pending"))
+    });
+    let mut shown = String::new();
+    for path in [
+        "/health?verbose",
+        "/dependencies",
+        "/metrics",
+        "/readyz?verbose",
+        "/engine/manifest",
+        "/engine/status",
+        "/engine/diagnostics",
+    ] {
+        shown += &agent.get(path).body;
+    }
+    let ended = agent.terminate();
+    shown += &ended.stdout;
+    shown += &ended.stderr;
+    assert!(shown.contains("[secret]"), "the peers repeated nothing: {shown}");
+    let piece = (0..secret.len() - 8).map(|at| &secret[at..at + 8]).find(|piece| shown.contains(*piece));
+    assert_eq!(piece, None, "{shown}");
+}
+
 #[test]
 fn bad_peers_leave_no_descriptor_thread_or_memory_behind() {
     let peers = [
