@@ -23,6 +23,8 @@ const SILENT: [&str; 3] = ["async_nats", "lapin", "tiberius"];
 
 /// Sets logging up for the whole process.
 ///
+/// The layer does not log its own errors: it would print them to stderr, and panic where nobody reads that.
+///
 /// # Errors
 /// What is wrong with the level, as a sentence.
 pub fn start(args: &Common, default: &str) -> Result<(), String> {
@@ -31,9 +33,13 @@ pub fn start(args: &Common, default: &str) -> Result<(), String> {
     let started = match args.log_format {
         LogFormat::Text => {
             let coloured = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-            registry.with(fmt::layer().with_writer(io::stderr).with_ansi(coloured).with_target(false)).try_init()
+            let layer = fmt::layer().with_writer(io::stderr).with_ansi(coloured).with_target(false);
+            registry.with(layer.log_internal_errors(false)).try_init()
         }
-        LogFormat::Json => registry.with(fmt::layer().json().flatten_event(true).with_writer(io::stderr)).try_init(),
+        LogFormat::Json => {
+            let layer = fmt::layer().json().flatten_event(true).with_writer(io::stderr);
+            registry.with(layer.log_internal_errors(false)).try_init()
+        }
     };
     started.map_err(|error| format!("logging cannot be set up: {error}"))
 }

@@ -16,7 +16,7 @@ thread_local! {
 
 /// Replaces the panic hook of the process: a panic is one line of the log with its thread and its place.
 pub fn install() {
-    panic::set_hook(Box::new(|info| hear(info)));
+    panic::set_hook(Box::new(hear));
 }
 
 fn hear(info: &PanicHookInfo<'_>) {

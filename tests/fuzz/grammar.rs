@@ -84,16 +84,14 @@ impl Grammar {
     pub(super) fn body(self, message: &[u8]) -> usize {
         let start = match self {
             Self::Amqp => 7,
-            Self::Bolt => 2,
+            Self::Bolt | Self::Mqtt => 2,
             Self::Cql => 9,
             Self::Http => body(message).unwrap_or(0),
             Self::Kafka | Self::Tds | Self::Tns => 8,
             Self::Lines | Self::Resp => 1,
             Self::Mongodb => 16,
-            Self::Mqtt => 2,
             Self::Mysql => 4,
-            Self::Nats => 5,
-            Self::Postgres => 5,
+            Self::Nats | Self::Postgres => 5,
         };
         start.min(message.len())
     }
@@ -221,7 +219,8 @@ impl Grammar {
                 }
             }
             Self::Cql => {
-                let (kind, known) = (pick(rng, [&b"\0\x20"[..], b"\0\x22", b"\0\x31\0\x01"]), [&b"\0\x0d"[..], b"\0\x09", b"\0\x0c", b"\0\x10"]);
+                let (kind, known) =
+                    (pick(rng, [&b"\0\x20"[..], b"\0\x22", b"\0\x31\0\x01"]), [&b"\0\x0d"[..], b"\0\x09", b"\0\x0c", b"\0\x10"]);
                 let known = pick(rng, known);
                 after(known, rng).and_then(|at| put(at - 2, 0, &kind.repeat(depth)))
             }
@@ -329,7 +328,10 @@ fn answers_fall_into_messages_and_are_made_to_fit() {
     };
     assert_eq!(fit(Grammar::Postgres, b"R\0\0\0\x63\0\0\0\0"), b"R\0\0\0\x08\0\0\0\0");
     assert_eq!(fit(Grammar::Mqtt, b"\x20\x01\0\0\0"), b"\x20\x03\0\0\0");
-    assert_eq!(fit(Grammar::Http, b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}x"), b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n{}x");
+    assert_eq!(
+        fit(Grammar::Http, b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}x"),
+        b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n{}x"
+    );
     let mut answer = [0; 16];
     answer[0] = 16;
     Grammar::Mongodb.correlate(b"\x10\0\0\0\x07\0\0\0\0\0\0\0\0\0\0\0", &mut answer);

@@ -88,7 +88,8 @@ pub(super) struct Breach {
 /// `probity --check` of such entries, in their order.
 pub(super) fn check(asked: &[(&Subject, SocketAddr)], folder: &Path) -> Command {
     let timeout = TIMEOUT.as_millis();
-    let mut text = format!("[agent]\nallow_literal_secrets = true\n[defaults]\ntimeout = \"{timeout}ms\"\ncriticality = \"required\"\n");
+    let mut text =
+        format!("[agent]\nallow_literal_secrets = true\n[defaults]\ntimeout = \"{timeout}ms\"\ncriticality = \"required\"\n");
     for (number, (subject, addr)) in asked.iter().enumerate() {
         let _ = writeln!(text, "[dependencies.case-{number:02}]\nbackend = \"{}\"", subject.kind);
         for (key, value) in (subject.entry)(*addr).as_object().into_iter().flatten() {

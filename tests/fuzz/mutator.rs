@@ -208,7 +208,20 @@ fn lengths(message: &mut [u8], start: usize, rng: &mut Rng) -> &'static str {
     let known = u64::from_be_bytes(padded);
     let bit = 8 * u32::try_from(width).unwrap_or(1) - 1;
     let whole = u64::MAX >> (63 - bit);
-    let edges = [0, 1, known.wrapping_add(1), known.wrapping_sub(1), known.wrapping_mul(2), 1 << bit, (1 << bit) - 1, whole, whole - 1, 0x7fff, 0xffff, 0x00ff_ffff];
+    let edges = [
+        0,
+        1,
+        known.wrapping_add(1),
+        known.wrapping_sub(1),
+        known.wrapping_mul(2),
+        1 << bit,
+        (1 << bit) - 1,
+        whole,
+        whole - 1,
+        0x7fff,
+        0xffff,
+        0x00ff_ffff,
+    ];
     let value = (pick(rng, edges) & whole).to_be_bytes();
     bytes.copy_from_slice(&value[8 - width..]);
     if !is_big {
@@ -226,7 +239,25 @@ fn numbers(message: &mut Vec<u8>, rng: &mut Rng) -> &'static str {
     }
     let from = starts[rng.usize(..starts.len())];
     let to = (from..message.len()).find(|at| !is_digit(*at)).unwrap_or(message.len());
-    let other = pick(rng, ["", "-", "0", "-1", "00000000000000000000001", "255", "65536", "2147483648", "4294967295", "9223372036854775807", "18446744073709551616", "1e309", "0.1", "NaN"]);
+    let other = pick(
+        rng,
+        [
+            "",
+            "-",
+            "0",
+            "-1",
+            "00000000000000000000001",
+            "255",
+            "65536",
+            "2147483648",
+            "4294967295",
+            "9223372036854775807",
+            "18446744073709551616",
+            "1e309",
+            "0.1",
+            "NaN",
+        ],
+    );
     message.splice(from..to, other.bytes());
     "numbers"
 }
@@ -234,7 +265,18 @@ fn numbers(message: &mut Vec<u8>, rng: &mut Rng) -> &'static str {
 /// Breaks a text: bytes that are not UTF-8, ends of lines and of texts, terminals' escapes.
 fn texts(message: &mut Vec<u8>, start: usize, rng: &mut Rng) -> &'static str {
     let (from, to) = slice(message, start, rng);
-    let pieces: [&[u8]; 10] = [b"\xff\xfe", b"\xc3\x28", b"\xed\xa0\x80", b"\0", b"\r\n", b"\x1b[2J", b"\"", b"\\u0000", b"\xf0\x9f\x92\xa9", "ſ".as_bytes()];
+    let pieces: [&[u8]; 10] = [
+        b"\xff\xfe",
+        b"\xc3\x28",
+        b"\xed\xa0\x80",
+        b"\0",
+        b"\r\n",
+        b"\x1b[2J",
+        b"\"",
+        b"\\u0000",
+        b"\xf0\x9f\x92\xa9",
+        "ſ".as_bytes(),
+    ];
     let piece = pick(rng, pieces);
     if rng.bool() {
         // As long as before.

@@ -2,13 +2,14 @@
 
 use super::corpus::{Conversation, Turn};
 use super::grammar::Grammar;
+use super::subjects::Subject;
 
-pub(super) fn plain(mut heard: Conversation, grammar: Grammar) -> Conversation {
-    if grammar == Grammar::Postgres {
+pub(super) fn plain(mut heard: Conversation, subject: &Subject) -> Conversation {
+    if subject.grammar == Grammar::Postgres && !subject.is_login() {
         heard.0.iter_mut().for_each(without_scram);
     }
     for answer in heard.0.iter_mut().flatten().map(|turn| &mut turn.answer) {
-        if grammar == Grammar::Http {
+        if subject.grammar == Grammar::Http {
             without_chunks(answer);
         }
         without_places(answer);
@@ -56,7 +57,9 @@ fn without_places(answer: &mut [u8]) {
         if alone && !host.is_empty() && answer[at..].starts_with(host) {
             answer[at..end].fill(b'h');
         }
-        if let Some(folder) = ["/tmp/", "/root/", "/home/", "/work/"].into_iter().find(|folder| answer[at..].starts_with(folder.as_bytes())) {
+        if let Some(folder) =
+            ["/tmp/", "/root/", "/home/", "/work/"].into_iter().find(|folder| answer[at..].starts_with(folder.as_bytes()))
+        {
             let inside = answer[at + folder.len()..].iter_mut();
             let inside = inside.take_while(|byte| byte.is_ascii_alphanumeric() || b"._-/".contains(byte));
             inside.filter(|byte| **byte != b'/').for_each(|byte| *byte = b'x');
@@ -70,7 +73,8 @@ fn find(text: &[u8], part: &[u8]) -> Option<usize> {
 
 #[test]
 fn what_is_kept_has_one_body_and_no_places() {
-    let mut answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nA: b\r\n\r\n3\r\nabc\r\nA\r\n0123456789\r\n0\r\n\r\n".to_vec();
+    let mut answer =
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nA: b\r\n\r\n3\r\nabc\r\nA\r\n0123456789\r\n0\r\n\r\n".to_vec();
     without_chunks(&mut answer);
     assert_eq!(answer, b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\nA: b\r\n\r\nabc0123456789");
     let mut answer = b"at /tmp/.a1/b.conf, /tmp".to_vec();

@@ -6,9 +6,9 @@
 //! Protocol: <https://www.postgresql.org/docs/current/protocol.html>.
 
 use std::{
-    panic::AssertUnwindSafe,
     error::Error,
     io,
+    panic::AssertUnwindSafe,
     path::PathBuf,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,

@@ -149,9 +149,9 @@ impl Witness {
             Some(RDKafkaErrorCode::SSL) => FailureKind::Tls,
             Some(RDKafkaErrorCode::Authentication) => FailureKind::Auth,
             Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::AllBrokersDown) => FailureKind::ConnectionLost,
-            Some(
-                RDKafkaErrorCode::MessageTimedOut | RDKafkaErrorCode::OperationTimedOut | RDKafkaErrorCode::TimedOutQueue,
-            ) => FailureKind::Timeout,
+            Some(RDKafkaErrorCode::MessageTimedOut | RDKafkaErrorCode::OperationTimedOut | RDKafkaErrorCode::TimedOutQueue) => {
+                FailureKind::Timeout
+            }
             Some(RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownPartition | RDKafkaErrorCode::ISRInsufficient) => {
                 FailureKind::Query
             }
