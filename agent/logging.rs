@@ -26,6 +26,8 @@ const OWN: [&str; 2] = ["probity", "probity_probes"];
 
 /// Sets logging up for the whole process.
 ///
+/// The layer does not log its own errors: it would print them to stderr, and panic where nobody reads that.
+///
 /// # Errors
 /// What is wrong with the level, as a sentence.
 pub fn start(args: &Common, default: &str) -> Result<(), String> {
@@ -35,7 +37,6 @@ pub fn start(args: &Common, default: &str) -> Result<(), String> {
         LogFormat::Text => {
             let coloured = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
             let layer = fmt::layer().with_writer(io::stderr).with_ansi(coloured).with_target(false);
-            // Where stderr cannot be written, to complain there would panic.
             registry.with(layer.log_internal_errors(false)).try_init()
         }
         LogFormat::Json => {

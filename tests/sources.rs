@@ -13,7 +13,7 @@ use std::{
 
 use crate::support::{PATIENCE, process::Launch, scratch};
 
-const ENTRY: &str = "[dependencies.a]\nbackend = \"redis\"\nurl = \"redis://a\"\n";
+const ENTRY: &str = "[dependencies.a]\nbackend = \"redis\"\nurl = \"redis://a\"\ncriticality = \"required\"\nshared = false\n";
 
 fn probity(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_probity"));
@@ -146,15 +146,15 @@ fn what_cannot_be_a_secret_is_a_mistake() {
         ("bytes", "is not UTF-8 text"),
         ("large", "is larger than 64 KiB"),
     ] {
-        fs::write(path("c.toml"), format!("{ENTRY}password = {{ file = \"{name}\" }}\n")).expect("a private folder");
+        fs::write(path("c.toml"), format!("{ENTRY}password = {{ file = \"./{name}\" }}\n")).expect("a private folder");
         let (code, told) = validate(folder.path(), "c.toml");
-        let expected = format!("error: the secret file {name} {sentence}");
+        let expected = format!("error: the secret file ./{name} {sentence}");
         assert_eq!((code, told.lines().next()), (Some(2), Some(&*expected)));
         if !matches!(name, "line" | "nul" | "bytes" | "empty") {
             let entry = ENTRY.replace("redis://", "rediss://");
-            fs::write(path("c.toml"), format!("{entry}tls = {{ ca = \"{name}\" }}\n")).expect("a private folder");
+            fs::write(path("c.toml"), format!("{entry}tls = {{ ca = \"./{name}\" }}\n")).expect("a private folder");
             let (code, told) = validate(folder.path(), "c.toml");
-            let expected = format!("error: the file {name} {sentence}");
+            let expected = format!("error: the file ./{name} {sentence}");
             assert_eq!((code, told.lines().next()), (Some(2), Some(&*expected)));
         }
     }
@@ -173,19 +173,19 @@ fn a_variable_that_is_no_text_takes_no_default() {
         let (code, told) = said(&output);
         (code, told.lines().next().unwrap_or_default().to_owned())
     };
-    let not_text = (Some(2), "error: the environment variable PLACE is not UTF-8 text".to_owned());
+    let not_text = |of: &str| (Some(2), format!("error: the environment variable PLACE{of} is not UTF-8 text"));
+    assert_eq!(with("url = \"redis://cache\"\npassword = { env = \"PLACE\" }", b"caf\xe9"), not_text(" of `password`"));
     for keys in [
         "url = \"redis://${PLACE:-cache}\"",
         "url = \"redis://${PLACE}\"",
         "url = \"redis://${NONE:-${PLACE:-cache}}\"",
-        "url = \"redis://cache\"\npassword = { env = \"PLACE\" }",
         "url = \"redis://cache\"\npassword = \"${PLACE}\"",
     ] {
-        assert_eq!(with(keys, b"caf\xe9"), not_text, "{keys}");
+        assert_eq!(with(keys, b"caf\xe9"), not_text(""), "{keys}");
     }
     assert_eq!(with("url = \"redis://${NONE:-${PLACE:-cache}}\"", b"").0, Some(0));
     let empty = with("url = \"redis://cache\"\npassword = { env = \"PLACE\" }", b"");
-    assert_eq!(empty, (Some(2), "error: the environment variable PLACE is empty".to_owned()));
+    assert_eq!(empty, (Some(2), "error: the environment variable PLACE of `password` is empty".to_owned()));
     let empty = with("url = \"redis://cache\"\npassword = \"${PLACE}\"", b"");
     assert_eq!(empty, (Some(2), "error: `password` is empty".to_owned()));
 }

@@ -87,7 +87,7 @@ fn read_stdin() -> Result<Source, Mistake> {
     let read = io::stdin().lock().take(LIMIT + 1).read_to_end(&mut bytes);
     read.map_err(|error| Mistake::general(format!("{named} cannot be read: {error}")))?;
     if bytes.len() as u64 > LIMIT {
-        return Err(Mistake::general(Trouble::TooLarge(LIMIT).sentence("catalog", Path::new("from standard input"))));
+        return Err(Mistake::general(Trouble::TooLarge(LIMIT).sentence_of("the catalog from standard input")));
     }
     let text = text_of(bytes, &named)?;
     Ok(Source { files: vec![File { path: "standard input".into(), text }], warnings: Vec::new() })
@@ -166,9 +166,10 @@ fn unreadable(path: &Path, trouble: &Trouble) -> Mistake {
             Mistake::general(format!("the catalog {shown} is a link that leads back to itself")).help("remove the link")
         }
         (Trouble::NotRegular("FIFO" | "device" | "socket"), _) => {
-            Mistake::general(trouble.sentence("catalog", path)).help("name a file, or read standard input with `--catalog -`")
+            Mistake::general(trouble.sentence_of(&format!("the catalog {}", path.display())))
+                .help("name a file, or read standard input with `--catalog -`")
         }
-        _ => Mistake::general(trouble.sentence("catalog", path)),
+        _ => Mistake::general(trouble.sentence_of(&format!("the catalog {}", path.display()))),
     }
 }
 

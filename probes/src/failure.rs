@@ -9,7 +9,7 @@ use std::{error::Error, fmt, io, sync::Arc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{run::Phase, wire::sniff::Protocol};
+use crate::{code, run::Phase, wire::sniff::Protocol};
 
 /// The 15 kinds of failure: a closed set, small enough to be a metric label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -167,52 +167,6 @@ pub struct Failure {
     pub server_message: Option<String>,
 }
 
-/// The codes of our own, besides those of the manuals: what this machine, the resolver, TLS or a peer's first bytes say.
-pub const OWN_CODES: &[&str] = &[
-    "attention",
-    "bad_certificate",
-    "body_too_large",
-    "client_cert",
-    "closed",
-    "configuration",
-    "error",
-    "expired",
-    "foreign_host",
-    "foreign_protocol",
-    "hostname",
-    "library_error",
-    "library_panic",
-    "native_encryption",
-    "native_port",
-    "negotiation",
-    "nested_too_deep",
-    "no_common_version",
-    "nodata",
-    "not_json",
-    "not_yet_valid",
-    "nxdomain",
-    "plaintext",
-    "redirect_circle",
-    "redirect_elsewhere",
-    "redirect_limit",
-    "refused",
-    "reply_too_long",
-    "required",
-    "revoked",
-    "routing",
-    "servfail",
-    "set_name",
-    "timeout",
-    "tls_expected",
-    "too_many_values",
-    "too_much_work",
-    "txt",
-    "unreachable",
-    "untrusted",
-    "version",
-    "x_protocol",
-];
-
 /// What is said of an error of a library of which nothing else is known.
 const LIBRARY_ERROR: &str = "the client library reported an error";
 
@@ -250,7 +204,7 @@ impl Failure {
         Self { code: Some(code.into()), ..Self::new(FailureKind::Query, SERVER_ERROR) }.with_words(words)
     }
 
-    /// With a code of ours: one of [`OWN_CODES`], or of the backend's manual.
+    /// With a code of ours: one of [`code::OWN_CODES`], or of the backend's manual.
     #[must_use]
     pub fn with_code(mut self, code: impl Into<String>) -> Self {
         self.code = Some(code.into());
@@ -260,7 +214,7 @@ impl Failure {
     /// Leaves of a server's code what is of a closed set or has a fixed form: `known` is what the manual calls it.
     pub(crate) fn close_code(&mut self, known: Option<&str>) {
         let Some(code) = self.code.take() else { return };
-        self.code = closed_code(&code, known);
+        self.code = code::closed(&code, known);
         // What is lost here is told where free words are.
         let lost = code.strip_prefix(self.code.as_deref().unwrap_or_default()).unwrap_or(&code).trim_start_matches([' ', ':']);
         let words = self.server_message.as_deref().unwrap_or_default();
@@ -451,55 +405,6 @@ impl Failure {
 
 /// What is said of an error that no manual explains.
 const SERVER_ERROR: &str = "the server answered with an error";
-
-/// Whether a code is of our own.
-fn is_own_code(code: &str) -> bool {
-    let numbered = ["librdkafka ", OF_PROXY].iter().find_map(|start| code.strip_prefix(start));
-    OWN_CODES.contains(&code) || numbered.is_some_and(is_number)
-}
-
-/// A number of up to six digits.
-fn is_number(word: &str) -> bool {
-    let digits = word.strip_prefix('-').unwrap_or(word);
-    (1..=6).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-/// A number, a status, or what looks like the code of a family of servers, and has no room for words.
-fn is_fixed(word: &str) -> bool {
-    let is_hex = |digits: &str| (2..=8).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let is_sqlstate = word.len() == 5
-        && word.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase())
-        && word.bytes().filter(u8::is_ascii_digit).count() >= 2;
-    is_number(word)
-        || is_sqlstate
-        || word.strip_prefix("0x").is_some_and(is_hex)
-        || word.strip_prefix("ORA-").is_some_and(is_number)
-}
-
-/// Words of ours around numbers of the server.
-const AROUND: [&str; 7] = ["HTTP", "state", "SUBACK", "PUBACK", "DISCONNECT", "tls", "login"];
-
-/// The classes of Neo4j's codes; there are hundreds of titles, and nothing ties a peer to them.
-const CLASSES: [&str; 4] = ["Neo.ClientError", "Neo.ClientNotification", "Neo.DatabaseError", "Neo.TransientError"];
-
-fn closed_code(code: &str, known: Option<&str>) -> Option<String> {
-    let is_closed = |word: &str| is_fixed(word) || AROUND.contains(&word);
-    if is_own_code(code) || (code.len() <= 24 && code.split(' ').all(is_closed)) {
-        return Some(code.to_owned());
-    }
-    let first = code.split(' ').next().filter(|word| is_fixed(word));
-    let class = || CLASSES.into_iter().find(|class| code.starts_with(class)).map(str::to_owned);
-    let Some(known) = known else { return first.map(str::to_owned).or_else(class) };
-    let Some(start) = known.strip_suffix('*') else { return Some(known.to_owned()) };
-    // The number behind the name of a block, say.
-    let rest = code.get(start.len()..).and_then(|rest| rest.strip_prefix('/')).filter(|rest| is_number(rest));
-    match (rest, first) {
-        (Some(rest), _) => Some(format!("{start}/{rest}")),
-        // `5*` stands for 503, and 503 says more.
-        (None, Some(first)) if first.len() >= start.len() => Some(first.to_owned()),
-        _ => Some(start.trim_end_matches(['.', ' ']).to_owned()),
-    }
-}
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {

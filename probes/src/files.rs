@@ -60,17 +60,22 @@ pub enum Trouble {
 }
 
 impl Trouble {
-    /// The sentence about a file: `the secret file /run/db is not a regular file: it is a FIFO`.
+    /// The sentence about a file that the catalog names: `the secret file /run/db is not a regular file: it is a FIFO`.
     #[must_use]
     pub fn sentence(&self, what: &str, path: &Path) -> String {
-        let path = spaced_path(path);
+        self.sentence_of(&format!("the {what}{}", spaced_path(path)))
+    }
+
+    /// The same about a file that goes by any name: `the catalog c.toml cannot be read: it does not exist`.
+    #[must_use]
+    pub fn sentence_of(&self, file: &str) -> String {
         match self {
-            Self::Missing => format!("the {what}{path} cannot be read: it does not exist"),
-            Self::Denied => format!("the {what}{path} cannot be read: permission denied"),
-            Self::NotRegular(kind) => format!("the {what}{path} is not a regular file: it is a {kind}"),
-            Self::TooLarge(limit) => format!("the {what}{path} is larger than {}", Size(*limit)),
-            Self::Late => format!("reading the {what}{path} did not end in time"),
-            Self::Io(error) => format!("the {what}{path} cannot be read: {error}"),
+            Self::Missing => format!("{file} cannot be read: it does not exist"),
+            Self::Denied => format!("{file} cannot be read: permission denied"),
+            Self::NotRegular(kind) => format!("{file} is not a regular file: it is a {kind}"),
+            Self::TooLarge(limit) => format!("{file} is larger than {}", Size(*limit)),
+            Self::Late => format!("reading {file} did not end in time"),
+            Self::Io(error) => format!("{file} cannot be read: {error}"),
         }
     }
 }

@@ -46,6 +46,7 @@ pub mod backends;
 #[cfg(any(feature = "mysql", feature = "oracle", feature = "postgres", feature = "sqlserver"))]
 mod canary;
 pub mod candidates;
+mod code;
 pub mod duration;
 pub mod failure;
 pub mod files;

@@ -225,7 +225,7 @@ mod tests {
         let failure = Secret::file("/tmp").read().expect_err("it holds files");
         assert_eq!(failure.message, "the secret file /tmp is not a regular file: it is a folder");
         let failure = Secret::env("PROBITY_NO_SUCH_VARIABLE").read().expect_err("nobody sets it");
-        assert_eq!(failure.message, "the environment variable PROBITY_NO_SUCH_VARIABLE is not set");
+        assert_eq!(failure.message, "the environment variable PROBITY_NO_SUCH_VARIABLE of a secret is not set");
         for (bytes, how) in [
             (&b""[..], Some("is empty")),
             (b"\n", Some("is empty")),

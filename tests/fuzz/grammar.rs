@@ -84,16 +84,14 @@ impl Grammar {
     pub(super) fn body(self, message: &[u8]) -> usize {
         let start = match self {
             Self::Amqp => 7,
-            Self::Bolt => 2,
+            Self::Bolt | Self::Mqtt => 2,
             Self::Cql => 9,
             Self::Http => body(message).unwrap_or(0),
             Self::Kafka | Self::Tds | Self::Tns => 8,
             Self::Lines | Self::Resp => 1,
             Self::Mongodb => 16,
-            Self::Mqtt => 2,
             Self::Mysql => 4,
-            Self::Nats => 5,
-            Self::Postgres => 5,
+            Self::Nats | Self::Postgres => 5,
         };
         start.min(message.len())
     }

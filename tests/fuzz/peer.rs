@@ -71,7 +71,7 @@ async fn play(mut stream: TcpStream, mutant: Arc<Mutant>, grammar: Grammar, numb
 
 /// A question: as many bytes as there were once, or what comes until it gets quiet; none where the client has gone.
 async fn hear(stream: &mut TcpStream, heard: &mut Vec<u8>, asked: usize) -> Option<Vec<u8>> {
-    let mut chunk = [0; 16 << 10];
+    let mut chunk = vec![0; 16 << 10];
     while heard.len() < asked {
         let read = stream.read(&mut chunk);
         let count = if heard.is_empty() {

@@ -2,13 +2,14 @@
 
 use super::corpus::{Conversation, Turn};
 use super::grammar::Grammar;
+use super::subjects::Subject;
 
-pub(super) fn plain(mut heard: Conversation, grammar: Grammar) -> Conversation {
-    if grammar == Grammar::Postgres {
+pub(super) fn plain(mut heard: Conversation, subject: &Subject) -> Conversation {
+    if subject.grammar == Grammar::Postgres && !subject.is_login() {
         heard.0.iter_mut().for_each(without_scram);
     }
     for answer in heard.0.iter_mut().flatten().map(|turn| &mut turn.answer) {
-        if grammar == Grammar::Http {
+        if subject.grammar == Grammar::Http {
             without_chunks(answer);
         }
         without_places(answer);
@@ -49,6 +50,7 @@ fn without_chunks(answer: &mut Vec<u8>) {
 fn without_places(answer: &mut [u8]) {
     let host = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
     let host = host.trim().as_bytes();
+    let folders = ["tmp", "root", "home", "work"].map(|folder| format!("/{folder}/"));
     let is_word = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
     for at in 0..answer.len() {
         let end = at + host.len();
@@ -56,9 +58,7 @@ fn without_places(answer: &mut [u8]) {
         if alone && !host.is_empty() && answer[at..].starts_with(host) {
             answer[at..end].fill(b'h');
         }
-        if let Some(folder) =
-            ["/tmp/", "/root/", "/home/", "/work/"].into_iter().find(|folder| answer[at..].starts_with(folder.as_bytes()))
-        {
+        if let Some(folder) = folders.iter().find(|folder| answer[at..].starts_with(folder.as_bytes())) {
             let inside = answer[at + folder.len()..].iter_mut();
             let inside = inside.take_while(|byte| byte.is_ascii_alphanumeric() || b"._-/".contains(byte));
             inside.filter(|byte| **byte != b'/').for_each(|byte| *byte = b'x');

@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 use super::grammar::Grammar;
 use crate::support::servers::cassandra::{self, READER};
 use crate::support::servers::memcached::Memcached;
-use crate::support::servers::mongodb::MongoDb;
+use crate::support::servers::mongodb::{self, MongoDb};
 use crate::support::servers::neo4j::{self, ADMIN};
 use crate::support::servers::nginx::Nginx;
 use crate::support::servers::oracle::{self, Oracle, SERVICE};
@@ -35,6 +35,11 @@ type Served = (SocketAddr, Box<dyn Any>);
 impl Subject {
     pub(super) fn server(&self) -> Served {
         (self.server)()
+    }
+
+    /// Whether it is a log-in by SCRAM, which ends where the client sees that the server answers another one.
+    pub(super) fn is_login(&self) -> bool {
+        self.name.ends_with("-login")
     }
 }
 
@@ -78,7 +83,7 @@ pub(super) static SUBJECTS: &[Subject] = &[
         |addr| json!({ "url": format!("http://{addr}") }),
         || kept(Elasticsearch::shared().addr(), ()),
     ),
-    subject("elasticsearch-query", "elasticsearch", Grammar::Http, counted, || search::<Elasticsearch>()),
+    subject("elasticsearch-query", "elasticsearch", Grammar::Http, counted, search::<Elasticsearch>),
     subject(
         "http",
         "http",
@@ -107,6 +112,13 @@ pub(super) static SUBJECTS: &[Subject] = &[
         Grammar::Mongodb,
         |addr| json!({ "url": format!("mongodb://{addr}/app"), "query": "orders" }),
         open_mongodb,
+    ),
+    subject(
+        "mongodb-login",
+        "mongodb",
+        Grammar::Mongodb,
+        |addr| json!({ "url": format!("mongodb://{USER}@{addr}/"), "password": PASSWORD }),
+        || kept(mongodb::shared().addr(), ()),
     ),
     subject(
         "mqtt",
@@ -144,11 +156,18 @@ pub(super) static SUBJECTS: &[Subject] = &[
         |addr| json!({ "url": format!("http://{addr}") }),
         || kept(Opensearch::shared().addr(), ()),
     ),
-    subject("opensearch-query", "opensearch", Grammar::Http, counted, || search::<Opensearch>()),
+    subject("opensearch-query", "opensearch", Grammar::Http, counted, search::<Opensearch>),
     subject("oracle", "oracle", Grammar::Tns, |addr| tns(addr, None), || kept(oracle::shared().addr(), ())),
     subject("oracle-query", "oracle", Grammar::Tns, |addr| tns(addr, Some("SELECT id, state FROM jobs")), rows),
     subject(
         "postgres",
+        "postgres",
+        Grammar::Postgres,
+        |addr| sql("postgres", addr, None),
+        || kept(postgres::shared().addr(), ()),
+    ),
+    subject(
+        "postgres-login",
         "postgres",
         Grammar::Postgres,
         |addr| sql("postgres", addr, None),

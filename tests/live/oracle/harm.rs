@@ -1,7 +1,7 @@
 //! Servers that hang, break off in the middle, or send what the driver panics on: nothing of a run outlives it.
 
 use std::os::unix::process::ExitStatusExt as _;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use probity_probes::{FailureKind, Outcome};
@@ -173,15 +173,21 @@ fn a_panic_of_the_driver_is_a_failure_like_any_other() {
     expect(&UNKNOWN, &odd, json!({}));
 }
 
-/// Where it began, and nothing that it says: a panic may repeat what a peer sent, or a secret.
-#[test]
-fn a_panic_of_the_driver_is_one_line_of_the_log() {
+/// A stand-in on which the driver panics, and a catalog that has it.
+fn panicking() -> (Oracle, String) {
     let server = Oracle::builder().harm(Stage::LogIn, Harm::Message(pairs(&[("AUTH_VERSION_NO", "x")]))).start();
     let catalog = format!(
         "[agent]\nallow_literal_secrets = true\n[dependencies.orders]\nbackend = \"oracle\"\n\
          url = \"oracle://{USER}@{}/{SERVICE}\"\npassword = \"{PASSWORD}\"\n",
         server.addr()
     );
+    (server, catalog)
+}
+
+/// Where it began, and nothing that it says: a panic may repeat what a peer sent, or a secret.
+#[test]
+fn a_panic_of_the_driver_is_one_line_of_the_log() {
+    let (_server, catalog) = panicking();
     let ended = crate::support::agent::check(&catalog, &["--format", "json"]);
     assert!(ended.stdout.contains("library_panic"), "{}", ended.stdout);
     let lines: Vec<_> = ended.stderr.lines().collect();
@@ -191,6 +197,22 @@ fn a_panic_of_the_driver_is_one_line_of_the_log() {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let place = line.strip_prefix(start).and_then(|rest| rest.strip_suffix('"'));
     assert!(place.and_then(|place| place.rsplit_once(".rs:")).is_some_and(|(_, number)| digits(number)), "{line}");
+}
+
+/// A log line that cannot be written would panic inside of the panic, which ends the process.
+#[test]
+fn a_panic_ends_nothing_where_nobody_reads_the_log() {
+    let (_server, catalog) = panicking();
+    let folder = crate::support::scratch();
+    let path = folder.path().join("probe-catalog.toml");
+    std::fs::write(&path, catalog).expect("the catalog can be written");
+    let mut child = Command::new(crate::support::agent::binary());
+    child.args(["--check", "--format", "json", "--catalog"]).arg(path).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = child.spawn().expect("it can be started");
+    drop(child.stderr.take());
+    let ended = child.wait_with_output().expect("it ends");
+    let document = String::from_utf8_lossy(&ended.stdout);
+    assert!(ended.status.code() == Some(1) && document.contains("library_panic"), "{:?}: {document}", ended.status);
 }
 
 /// What the fence is for: the driver itself, as it is meant to be asked, and all panics caught.
