@@ -184,7 +184,8 @@ fn with_codes(value: &str, stays: impl Fn(char) -> bool) -> String {
             text.push(letter);
         } else {
             for byte in letter.encode_utf8(&mut [0; 4]).bytes() {
-                text.push_str(&format!("%{byte:02X}"));
+                text.push('%');
+                text.extend([byte >> 4, byte & 15].map(|digit| char::from(b"0123456789ABCDEF"[usize::from(digit)])));
             }
         }
     }

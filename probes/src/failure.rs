@@ -219,12 +219,13 @@ impl Failure {
         let lost = code.strip_prefix(self.code.as_deref().unwrap_or_default()).unwrap_or(&code).trim_start_matches([' ', ':']);
         let words = self.server_message.as_deref().unwrap_or_default();
         if self.code.as_ref().is_none_or(|closed| !closed.eq_ignore_ascii_case(&code)) && !words.contains(lost) {
-            self.server_message = Some(if words.is_empty() { code } else { format!("{code}: {words}") });
+            self.server_message = Some(if code.ends_with(words) { code } else { format!("{code}: {words}") });
         }
-        if self.kind == FailureKind::Query && self.message == SERVER_ERROR {
-            if let Some(code) = &self.code {
-                self.message = format!("{SERVER_ERROR}: {code}");
-            }
+        if self.kind == FailureKind::Query
+            && self.message == SERVER_ERROR
+            && let Some(code) = &self.code
+        {
+            self.message = format!("{SERVER_ERROR}: {code}");
         }
     }
 

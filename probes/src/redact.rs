@@ -506,7 +506,9 @@ mod tests {
 
     fn knows(secrets: &[&str]) -> Redactor {
         let mut redactor = Redactor::default();
-        secrets.iter().for_each(|secret| redactor.learn(secret));
+        for secret in secrets {
+            redactor.learn(secret);
+        }
         redactor
     }
 
@@ -581,10 +583,10 @@ mod tests {
                 .replace('"', "&quot;")
                 .replace('\'', "&#39;");
             let json = serde_json::to_string(secret).unwrap_or_default();
-            let escaped: String = secret.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
+            let escaped = secret.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect::<Vec<_>>().concat();
             let split: String = secret.chars().flat_map(|letter| [letter, '\0']).collect();
             let hidden: String = secret.chars().flat_map(|letter| [letter, '\u{200b}']).collect();
-            let hex: String = secret.bytes().map(|byte| format!("{byte:02X}")).collect();
+            let hex = secret.bytes().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().concat();
             let pair = format!("probe:{secret}");
             for form in [
                 secret.to_owned(),

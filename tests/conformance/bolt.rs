@@ -190,7 +190,7 @@ fn a_server_says_in_its_own_words_why_it_does_not_serve() {
         ("Neo.ClientError.Security.AuthProviderTimeout", FailureKind::NotReady),
         ("Neo.TransientError.Request.NoThreadsAvailable", FailureKind::Overload),
         ("Neo.ClientError.Request.Invalid", FailureKind::Protocol),
-        ("Neo.DatabaseError.General.UnknownError", FailureKind::Unexpected),
+        ("Neo.DatabaseError.General.UnknownError", FailureKind::Query),
         ("Neo.Something.New", FailureKind::Query),
     ] {
         let peer = Peer::start([agreed().wait_for("none").wait_for([0, 0]).say(failure(code, "words")).close()]);

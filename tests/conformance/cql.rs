@@ -127,7 +127,7 @@ fn a_server_says_in_its_own_words_why_it_does_not_serve() {
         return;
     }
     for (code, kind, number) in [
-        (0x0000, FailureKind::Unexpected, "0x0000"),
+        (0x0000, FailureKind::Query, "0x0000"),
         (0x000a, FailureKind::Protocol, "0x000a"),
         (0x1001, FailureKind::Overload, "0x1001"),
         (0x1002, FailureKind::NotReady, "0x1002"),

@@ -43,7 +43,7 @@ fn read_without_bounds(place: &str) {
 
 #[track_caller]
 fn breaches(ended: &Ended) -> String {
-    let (_, breaches) = law::judge(ended, 1);
+    let (_, breaches) = law::judge(ended, 1, TIMEOUT);
     breaches.into_iter().map(|breach| breach.what).collect::<Vec<_>>().join("\n")
 }
 

@@ -42,7 +42,7 @@ fn what_a_library_cannot_read_is_the_peers_fault() {
         let subject = SUBJECTS.iter().find(|subject| subject.name == *name).expect("there is such a subject");
         (subject, instead(&Conversation::load(name), *turn, change))
     });
-    let (ended, seen, breaches) = ask(asked.collect());
+    let (ended, seen, breaches) = ask(asked.collect(), law::TIMEOUT);
     assert!(breaches.is_empty(), "{breaches:#?}");
     assert!(seen.iter().all(|seen| seen.kind == "protocol"), "{seen:#?}\n{}", ended.stdout);
     // A panic is a line of the log, with its place.

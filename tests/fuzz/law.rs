@@ -19,7 +19,7 @@ use super::subjects::Subject;
 use crate::support::servers::PASSWORD;
 use crate::support::{agent, pace, procfs, scratch};
 
-/// What each run may take.
+/// What each run of a changed conversation may take.
 pub(super) const TIMEOUT: Duration = Duration::from_millis(500);
 
 /// What it may take beyond that.
@@ -86,8 +86,8 @@ pub(super) struct Breach {
 }
 
 /// `probity --check` of such entries, in their order.
-pub(super) fn check(asked: &[(&Subject, SocketAddr)], folder: &Path) -> Command {
-    let timeout = TIMEOUT.as_millis();
+pub(super) fn check(asked: &[(&Subject, SocketAddr)], timeout: Duration, folder: &Path) -> Command {
+    let timeout = timeout.as_millis();
     let mut text =
         format!("[agent]\nallow_literal_secrets = true\n[defaults]\ntimeout = \"{timeout}ms\"\ncriticality = \"required\"\n");
     for (number, (subject, addr)) in asked.iter().enumerate() {
@@ -145,7 +145,7 @@ pub(super) fn watch(mut command: Command) -> Ended {
 }
 
 /// Holds a process against the law: what each of its runs came to, and what was broken.
-pub(super) fn judge(ended: &Ended, runs: usize) -> (Vec<Seen>, Vec<Breach>) {
+pub(super) fn judge(ended: &Ended, runs: usize, timeout: Duration) -> (Vec<Seen>, Vec<Breach>) {
     let mut breaches = Vec::new();
     let mut breach = |who, what: String| breaches.push(Breach { who, what });
     if ended.peak > MEMORY {
@@ -181,7 +181,7 @@ pub(super) fn judge(ended: &Ended, runs: usize) -> (Vec<Seen>, Vec<Breach>) {
         let failure = &entry["failure"];
         let seen = Seen { status: word(&entry["status"]), kind: word(&failure["kind"]), phase: word(&failure["phase"]) };
         let took = entry["duration_seconds"].as_f64().unwrap_or(f64::INFINITY);
-        let most = TIMEOUT + BEYOND + ended.starved;
+        let most = timeout + BEYOND + ended.starved;
         if took > most.as_secs_f64() {
             breach(Some(number), format!("a run of {took:.3} s, where {most:?} is the most: {entry}"));
         }

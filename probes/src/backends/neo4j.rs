@@ -389,7 +389,7 @@ fn knows_no_routes(failure: &Failure) -> bool {
 
 /// Whether the conversation goes on after a failure; after others the server closes it.
 fn is_survived(failure: &Failure) -> bool {
-    let fatal = ["Neo.ClientError.Security.", "Neo.ClientError.Request.", "Neo.TransientError.Request."];
+    let fatal = ["Neo.ClientError.Security", "Neo.ClientError.Request", "Neo.TransientError.Request"];
     is_answer(failure) && (has_code(failure, FORBIDDEN) || !fatal.iter().any(|start| has_code(failure, start)))
 }
 

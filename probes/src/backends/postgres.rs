@@ -670,6 +670,7 @@ static MANUAL: Manual = Manual {
         CodeRow { code: "08P01 server login failed*", kind: FailureKind::NotReady, message: "the pooler cannot log in to the server behind it", remedy: "" },
         CodeRow { code: "08P01 pgbouncer cannot connect*", kind: FailureKind::NotReady, message: "the pooler cannot reach the server behind it", remedy: "" },
         CodeRow { code: "08P01 no such database*", kind: FailureKind::Config, message: "the pooler knows no such database", remedy: "Correct the path of the URL." },
+        CodeRow { code: "08P01 unsupported startup parameter*", kind: FailureKind::Protocol, message: "the pooler does not take our settings of a session", remedy: "Set `ignore_startup_parameters = options` at the pooler." },
         CodeRow { code: "08P01*", kind: FailureKind::Protocol, message: "the server did not understand us", remedy: "" },
         CodeRow { code: "08*", kind: FailureKind::ConnectionLost, message: "the server reports a broken connection", remedy: "" },
         CodeRow { code: "0A000", kind: FailureKind::Protocol, message: "the server does not support what was asked", remedy: "" },

@@ -589,6 +589,8 @@ static MANUAL: Manual = Manual {
         CodeRow { code: "ERR invalid DB index*", kind: FailureKind::Config, message: "the server has no database of this number", remedy: "Correct the path of the URL." },
         CodeRow { code: "ERR SELECT is not allowed in cluster mode*", kind: FailureKind::Config, message: "a cluster has only database 0", remedy: "Remove the database from the URL." },
         CodeRow { code: "ERR unknown command*", kind: FailureKind::Permission, message: "the server does not know the command; it may be renamed or disabled", remedy: "" },
+        CodeRow { code: "ERR syntax error*", kind: FailureKind::Protocol, message: "the server did not understand us", remedy: "" },
+        CodeRow { code: "NOPROTO", kind: FailureKind::Protocol, message: "the server does not speak this version of the protocol", remedy: "" },
         CodeRow { code: "ERR Protocol error*", kind: FailureKind::Protocol, message: "the server did not understand us", remedy: "" },
     ],
     unsupported: &[

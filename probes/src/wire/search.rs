@@ -429,8 +429,8 @@ fn refusal(reply: &Reply) -> Failure {
         Err(_) if reply.expects_tls() => Failure::server(format!("{status} tls"), ""),
         Err(_) if is_plain => {
             let text = reply.text();
-            let words = text.lines().next().unwrap_or_default();
-            Failure::server(format!("{status} {words}").trim_end(), words)
+            let line = text.lines().next().unwrap_or_default();
+            Failure::server(format!("{status} {line}").trim_end(), text)
         }
         Err(_) => Failure::server(status.to_string(), ""),
     }
