@@ -100,8 +100,6 @@ pub(crate) fn closed(code: &str, known: Option<&str>) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     #[test]
     fn no_free_words_are_a_code() {
         for (code, known, closed) in [
