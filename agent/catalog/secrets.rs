@@ -49,7 +49,9 @@ impl Walk<'_> {
                     self.typed_secret(span, path, &format!("`{path}` is typed into the catalog"));
                     return None;
                 }
-                if expanded.text.is_empty() || expanded.text.contains('\0') {
+                // A header that holds no secret may be empty.
+                let may_be_empty = path.rsplit_once('.').is_some_and(|(_, name)| !names_a_secret(name));
+                if (expanded.text.is_empty() && !may_be_empty) || expanded.text.contains('\0') {
                     let how = if expanded.text.is_empty() { "is empty" } else { "contains a NUL byte" };
                     self.mistake(span, format!("`{path}` {how}"));
                     return None;

@@ -546,7 +546,9 @@ impl<B: Backend> Probe for Asker<B> {
     fn attempt(self: Arc<Self>, mut run: Run) -> BoxFuture<'static, Outcome> {
         Box::pin(async move {
             let Ok(mut slot) = timeout_at(run.deadline(), self.slot.lock()).await else {
-                return self.outcome(&mut run, Err(overdue(Phase::Query)));
+                // A run that was left behind holds it still: a thread of ours is stuck, and the peer was not asked.
+                let outcome = self.outcome(&mut run, Err(overdue(Phase::Query)));
+                return Outcome { waited: outcome.duration, ..outcome };
             };
             self.idle.send_replace(Idle::default());
             run.seen().redactor = Arc::clone(&slot.redactor);

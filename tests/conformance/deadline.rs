@@ -29,7 +29,8 @@ fn a_backend_that_blocks_its_thread_is_left_behind() {
         assert!(outcome.abandoned && outcome.duration < SHORT + late(), "{call}: {outcome:#?}");
         // The next run waits for the one that still holds the probe, but not beyond its own deadline.
         let outcome = probe.run_within(Duration::from_millis(50));
-        assert_eq!(outcome.failure.map(|failure| failure.kind), Some(FailureKind::Timeout), "{call}");
+        assert_eq!(outcome.failure.as_ref().map(|failure| failure.kind), Some(FailureKind::Timeout), "{call}");
+        assert!(outcome.waited >= Duration::from_millis(50), "{call}: the peer was not asked: {outcome:#?}");
         let outcome = eventually(Duration::from_secs(5), "it is over", || {
             Some(probe.run_within(SHORT)).filter(|outcome| outcome.failure.is_none())
         });
