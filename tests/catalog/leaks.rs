@@ -127,7 +127,7 @@ fn every_key_that_resembles_a_password_is_named_and_its_value_is_not() {
         "passwrd", "pass", "pw", "pwd", "key", "auth", "cred", "k", "ten", "tok", "userpass", "secret", "apikey", "bearer",
         "cookie",
     ];
-    let keys: String = names.iter().map(|name| format!("{name} = \"{SECRET}\"\n")).collect();
+    let keys: String = names.map(|name| format!("{name} = \"{SECRET}\"\n")).concat();
     let text = format!("[dependencies.db]\nbackend = \"redis\"\nurl = \"redis://h\"\n{keys}");
     shows_nothing(&text, &mistakes_in(&text));
     assert_eq!(sentences_in(&text), names.map(|name| format!("unknown key `{name}`")));
