@@ -123,7 +123,7 @@ fn postgres(iterations: &str) -> Script {
         .say([b"R", &length[..], words.as_bytes()].concat())
 }
 
-fn ask(kind: &str, url: String) -> Option<Failure> {
+fn ask(kind: &str, url: &str) -> Option<Failure> {
     let entry = with(json!({ "url": url }), json!({ "username": "u", "password": "not a secret" }));
     let options = Options { depth: Depth::Query, ..Options::default() };
     Asked::with(kind, entry, options).run_within(Duration::from_secs(5)).failure
@@ -152,11 +152,11 @@ fn work_beyond_its_limit_is_refused_by_name() {
     cases.retain(|(kind, ..)| find(kind).is_ok());
     let scripted = cases.into_iter().map(|(kind, scheme, script, message)| {
         let peer = Peer::start([script]);
-        (kind, ask(kind, format!("{scheme}://{}", peer.addr())), message.to_owned())
+        (kind, ask(kind, &format!("{scheme}://{}", peer.addr())), message.to_owned())
     });
     let mongodb = [2_000_000_000, 1_000_001, u64::MAX].into_iter().filter(|_| find("mongodb").is_ok()).map(|asked| {
         let message = format!("the peer asked for {asked} iterations of the password hash, the limit is 1000000");
-        ("mongodb", ask("mongodb", format!("mongodb://{}", greedy_mongodb(asked))), message)
+        ("mongodb", ask("mongodb", &format!("mongodb://{}", greedy_mongodb(asked))), message)
     });
     for (kind, failure, message) in scripted.chain(mongodb) {
         let failure = failure.unwrap_or_else(|| panic!("{kind}: {message}"));
@@ -183,7 +183,7 @@ fn work_within_its_limit_is_done() {
         }
         let peer = script.map(|script| Peer::start([script.close()]));
         let addr = peer.as_ref().map_or_else(|| greedy_mongodb(1_000_000), Peer::addr);
-        let failure = ask(kind, format!("{scheme}://{addr}")).expect("no peer ends the log-in");
+        let failure = ask(kind, &format!("{scheme}://{addr}")).expect("no peer ends the log-in");
         assert_ne!(failure.code.as_deref(), Some("too_much_work"), "{kind}: {failure:#?}");
         assert_ne!(failure.kind, FailureKind::Unexpected, "{kind}: {failure:#?}");
     }
@@ -200,15 +200,16 @@ fn no_other_dependency_waits_for_a_log_in() {
         "[agent]\nallow_literal_secrets = true\n[defaults]\ninterval = \"1s\"\ntimeout = \"900ms\"\ndepth = \"query\"\n"
             .to_owned();
     for (name, addr) in [("refused", refused), ("busy-a", busy), ("busy-b", busy), ("busy-c", busy), ("busy-d", busy)] {
-        catalog += &format!(
+        catalog.extend([format!(
             "[dependencies.{name}]\nbackend = \"mongodb\"\nurl = \"mongodb://{addr}\"\nusername = \"u\"\npassword = \"p\"\n\
              criticality = \"informational\"\n"
-        );
+        )]);
     }
     let redis: Vec<_> = (0..10).map(|_| healthy_redis()).collect();
     for (at, addr) in redis.iter().enumerate() {
-        catalog +=
-            &format!("[dependencies.redis-{at}]\nbackend = \"redis\"\nurl = \"redis://{addr}\"\ncriticality = \"required\"\n");
+        catalog.extend([format!(
+            "[dependencies.redis-{at}]\nbackend = \"redis\"\nurl = \"redis://{addr}\"\ncriticality = \"required\"\n"
+        )]);
     }
     let agent = Agent::start(&catalog);
     let of = |document: &Value, prefix: &str| -> Vec<Value> {

@@ -221,7 +221,7 @@ pub struct Wire {
     socket: Socket,
     tether: Arc<Tether>,
     enclosed: Option<Enclosed>,
-    guard: Option<Guard>,
+    guard: Option<Box<Guard>>,
     /// What has been read, and is kept back once.
     held: Vec<u8>,
 }
@@ -272,7 +272,7 @@ impl Wire {
         let watch = Watch(socket.twin()?);
         let tether = Arc::new(Tether::new(expected));
         let connection = Connection { tether: Arc::clone(&tether), watch: Arc::new(watch) };
-        let guard = grammar.map(|grammar| Guard::new(grammar, &tether));
+        let guard = grammar.map(|grammar| Box::new(Guard::new(grammar, &tether)));
         Ok((Self { socket, tether, enclosed: None, guard, held: Vec::new() }, connection))
     }
 

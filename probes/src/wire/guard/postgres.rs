@@ -1,4 +1,4 @@
-//! PostgreSQL's messages: how often a log-in has the password hashed, and how many messages there are.
+//! `PostgreSQL`'s messages: how often a log-in has the password hashed, and how many messages there are.
 //!
 //! Values do not nest in them. Protocol: <https://www.postgresql.org/docs/current/protocol-message-formats.html>.
 

@@ -145,7 +145,8 @@ fn payload(answer: &Document) -> &[u8] {
 /// What SCRAM-SHA-1 hashes here, as the log-in of MongoDB before it did.
 fn digested(user: &str, password: &str) -> Zeroizing<String> {
     let text = Zeroizing::new(format!("{user}:mongo:{password}"));
-    Zeroizing::new(Md5::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect())
+    let digits = Md5::digest(text.as_bytes()).into_iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    Zeroizing::new(digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect())
 }
 
 /// What SCRAM-SHA-256 hashes.
