@@ -3,6 +3,7 @@
 mod addresses;
 mod bad_peers;
 mod bolt;
+mod bombs;
 mod cql;
 mod deadline;
 mod declared;

@@ -244,7 +244,7 @@ degraded = { connections = 0.85 }
     }
 
     async fn open(&self, run: &mut Run) -> Result<MongoDbSession, Failure> {
-        let credential = self.login.credential(self.source(), run).await?;
+        let password = self.login.password(run).await?;
         let mut stream = run.dial(&self.target).await?;
         let hello = run.phase(Phase::Auth, async {
             let account = self.login.account(self.source());
@@ -264,7 +264,10 @@ degraded = { connections = 0.85 }
         run.fact_if("max_wire_version", hello.max_wire_version());
         run.fact_if("set_name", hello.set_name());
         // Arbiters hold no users: nobody can log in there.
-        let credential = credential.filter(|_| !hello.is_arbiter());
+        let credential = self.login.credential().filter(|_| !hello.is_arbiter());
+        if let Some(password) = password.filter(|_| !hello.is_arbiter()) {
+            run.phase(Phase::Auth, self.login.prove(&mut stream, &hello, self.source(), password)).await?;
+        }
         let (limit, link) = (run.remaining(), Link::start(stream, &hello, credential.is_some())?);
         let session = run.phase(Phase::Auth, async {
             let client = library(&link, credential, limit)?;

@@ -5,7 +5,7 @@
 //! changed twice; each flavour is asked in the newest words that it knows.
 //! Protocol: <https://dev.mysql.com/doc/dev/mysql-server/latest/PAGE_PROTOCOL.html>.
 
-use std::{pin::pin, time::Duration};
+use std::time::Duration;
 
 use mysql_async::{Conn, DriverError, Error, IoError, OptsBuilder, Row as LibraryRow, Value, prelude::Queryable};
 use schemars::JsonSchema;
@@ -25,6 +25,8 @@ use crate::{
     tls::TlsConfig,
     wire::{
         dial::Target,
+        guard::{self, Grammar},
+        labour::Labour,
         mysql::{Greeting, Link, Port},
         row::Row,
         sniff::Protocol,
@@ -134,6 +136,7 @@ degraded = { connections = 0.85 }
 "#;
     const MANUAL: &'static Manual = &MANUAL;
     const SPEAKS: Protocol = Protocol::MySql;
+    const GUARD: Option<Grammar> = Some(guard::mysql::packets);
     const COUNTS_INTERRUPTIONS: bool = true;
     const ROUNDTRIP: bool = true;
     const LATENCY: Duration = Duration::from_millis(500);
@@ -193,7 +196,7 @@ degraded = { connections = 0.85 }
             return run.phase(Phase::Tls, async { Err(refused) }).await;
         }
         let port = run.phase(Phase::Auth, Port::open(self.target.is_private())).await?;
-        let mut library = pin!(Conn::new(port.lead(options)?));
+        let mut library = Conn::new(port.lead(options)?);
         let introduced = run.phase(Phase::Auth, async {
             tokio::select! {
                 introduced = port.introduce(&greeting) => introduced,
@@ -205,10 +208,11 @@ degraded = { connections = 0.85 }
             run.phase(Phase::Tls, introduction.request_tls(&mut stream)).await?;
             stream = run.upgrade(stream, &self.target).await?;
         }
-        let link = Link::start(introduction, stream);
+        let labour = Labour::default();
+        let link = Link::start(introduction, stream, labour.clone());
         let limit = run.server_limit();
         let login = run.phase(Phase::Auth, async {
-            let conn = library.await.map_err(|error| failure(&error, Some(&link)))?;
+            let conn = labour.drive(library).await?.map_err(|error| failure(&error, Some(&link)))?;
             let mut session = MysqlSession { conn, link, mariadb: greeting.is_mariadb() };
             session.limit(limit).await?;
             if self.question.is_some() {
@@ -503,6 +507,10 @@ fn no_answer() -> Failure {
 
 /// From the library's error; why the link ended says more than that it did.
 fn failure(error: &Error, link: Option<&Link>) -> Failure {
+    // What a guard has found says more than what the library makes of the end that follows.
+    if let Some(found) = link.and_then(Link::end).filter(|end| end.kind == FailureKind::Protocol) {
+        return found;
+    }
     match error {
         Error::Server(error) => Failure::server(error.code.to_string(), error.message.as_str()),
         Error::Driver(

@@ -32,7 +32,15 @@ use crate::{
     run::{Phase, Run},
     secret::Secret,
     tls::TlsConfig,
-    wire::{Background, dial::Target, row::Row, sniff::Protocol, stream::Stream},
+    wire::{
+        Background,
+        dial::Target,
+        guard::{self, Grammar},
+        postgres::Begun,
+        row::Row,
+        sniff::Protocol,
+        stream::Stream,
+    },
 };
 
 /// A `PostgreSQL` server.
@@ -175,6 +183,7 @@ degraded = { connections = 0.85 }
 "#;
     const MANUAL: &'static Manual = &MANUAL;
     const SPEAKS: Protocol = Protocol::Postgres;
+    const GUARD: Option<Grammar> = Some(guard::postgres::messages);
     const ROUNDTRIP: bool = true;
     const LATENCY: Duration = Duration::from_millis(500);
 
@@ -335,20 +344,28 @@ const UNSUPPORTED_OPTION: &str = "08P01 unsupported startup parameter";
 impl Postgres {
     async fn login(&self, run: &mut Run, options: bool) -> Result<PostgresSession, Failure> {
         let mut config = tokio_postgres::Config::new();
-        config.ssl_mode(SslMode::Disable).application_name("probity");
-        config.user(self.credentials.user.as_deref().unwrap_or("postgres"));
+        config.ssl_mode(SslMode::Disable);
+        let user = self.credentials.user.as_deref().unwrap_or("postgres");
+        config.user(user);
+        let mut parameters = vec![("client_encoding", "UTF8"), ("user", user)];
         if let Some(database) = &self.database {
-            config.dbname(database);
+            parameters.push(("database", database));
         }
-        if let Some(password) = &self.credentials.password {
-            config.password(run.secret(password).await?.as_bytes());
+        let password = run.secret_if(self.credentials.password.as_ref()).await?;
+        if let Some(password) = &password {
+            config.password(password.as_bytes());
         }
+        let limit = run.server_limit().as_millis();
+        let limits = format!("-c statement_timeout={limit} -c lock_timeout={limit}");
         if options {
-            let limit = run.server_limit().as_millis();
-            config.options(format!("-c statement_timeout={limit} -c lock_timeout={limit}"));
+            parameters.push(("options", &limits));
         }
+        parameters.push(("application_name", "probity"));
         let stream = self.reach(run).await?;
-        let login = async { config.connect_raw(stream, NoTls).await.map_err(|error| failure(&error)) };
+        let login = async {
+            let begun = Begun::start(stream, &parameters, password).await?;
+            config.connect_raw(begun, NoTls).await.map_err(|error| failure(&error))
+        };
         let (client, connection) = run.phase(Phase::Auth, login).await?;
         if !options {
             run.fact("pooler", "refuses start-up options");

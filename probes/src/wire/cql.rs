@@ -307,8 +307,7 @@ fn shown(column: &RawColumn<'_, '_>) -> Result<Option<String>, Failure> {
 /// types in types as deep as they go, so that a few bytes of a peer could end the process.
 fn bound(result: &[u8]) -> Result<(), WireFault> {
     let mut types = Types { rest: result, left: MOST_VALUES };
-    let Some(columns) = types.columns() else { return Err(WireFault::Malformed) };
-    let Some((columns, has_one_table)) = columns else { return Ok(()) };
+    let (columns, has_one_table) = types.columns().ok_or(WireFault::Malformed)?;
     // Each column takes bytes: more of them than there are bytes end the loop.
     for _ in 0..columns {
         types.texts(if has_one_table { 1 } else { 3 })?;
@@ -325,11 +324,11 @@ struct Types<'a> {
 }
 
 impl Types<'_> {
-    /// How many columns a result has, and whether all are of one table; none where it says nothing of them.
-    fn columns(&mut self) -> Option<Option<(i32, bool)>> {
+    /// Of how many columns a result tells, and whether all are of one table.
+    fn columns(&mut self) -> Option<(i32, bool)> {
         let rest = &mut self.rest;
         match int(rest)? {
-            1 | 3 | 5 => return Some(None),
+            1 | 3 | 5 => return Some((0, false)),
             2 => {}
             // a prepared statement, which nobody asked for
             _ => return None,
@@ -340,14 +339,14 @@ impl Types<'_> {
             skip(rest, state.max(0))?;
         }
         if flags & 4 != 0 {
-            return Some(None);
+            return Some((0, false));
         }
         let has_one_table = flags & 1 != 0;
         if has_one_table {
             string(rest)?;
             string(rest)?;
         }
-        Some(Some((columns, has_one_table)))
+        Some((columns, has_one_table))
     }
 
     fn texts(&mut self, texts: usize) -> Result<(), WireFault> {
@@ -369,7 +368,7 @@ impl Types<'_> {
             // a class of Java, with others in parentheses
             0x00 => {
                 let class = string(&mut self.rest).ok_or(WireFault::Malformed)?;
-                let inside = class.iter().filter(|byte| **byte == b'(').count();
+                let inside = class.split(|byte| *byte == b'(').count() - 1;
                 if open + inside < DEEPEST { Ok(()) } else { too_deep }
             }
             0x20 | 0x22 => self.column(open + 1),

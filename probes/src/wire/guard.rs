@@ -12,6 +12,10 @@
 pub(crate) mod amqp;
 #[cfg(feature = "mongodb")]
 pub(crate) mod bson;
+#[cfg(feature = "mysql")]
+pub(crate) mod mysql;
+#[cfg(feature = "postgres")]
+pub(crate) mod postgres;
 #[cfg(feature = "redis")]
 pub(crate) mod resp;
 
@@ -218,6 +222,11 @@ impl Input {
     /// Counts values of this run.
     pub(crate) fn count(&self, values: u64) -> Result<(), WireFault> {
         self.tether.count(values)
+    }
+
+    /// Says that whoever gets these bytes will compute.
+    pub(crate) fn toil(&self) {
+        self.tether.toil();
     }
 
     /// Whether so many values may still come in this run.

@@ -16,6 +16,8 @@ pub mod http;
 pub(crate) mod json;
 #[cfg(feature = "kafka")]
 pub(crate) mod kafka;
+#[cfg(any(feature = "kafka", feature = "mongodb", feature = "mysql", feature = "oracle", feature = "postgres"))]
+pub mod labour;
 #[cfg(feature = "memcached")]
 pub(crate) mod memcached;
 #[cfg(feature = "mongodb")]
@@ -30,6 +32,8 @@ pub(crate) mod nats;
 pub(crate) mod oracle;
 #[cfg(feature = "neo4j")]
 pub(crate) mod packstream;
+#[cfg(feature = "postgres")]
+pub(crate) mod postgres;
 #[cfg(any(feature = "mongodb", feature = "mysql"))]
 pub(crate) mod private;
 #[cfg(feature = "rabbitmq")]
@@ -39,6 +43,8 @@ pub(crate) mod redis;
 pub mod resolve;
 #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlserver"))]
 pub(crate) mod row;
+#[cfg(any(feature = "kafka", feature = "mongodb", feature = "postgres"))]
+pub(crate) mod scram;
 #[cfg(any(feature = "elasticsearch", feature = "opensearch"))]
 pub mod search;
 pub mod sniff;

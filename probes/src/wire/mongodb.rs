@@ -149,6 +149,12 @@ impl Hello {
         self.answer.flag("isreplicaset") == Some(true) && self.set_name().is_none()
     }
 
+    /// Whether the user that was asked for can log in so.
+    pub(crate) fn has_mechanism(&self, name: &str) -> bool {
+        let known = self.answer.get_array("saslSupportedMechs");
+        known.is_ok_and(|known| known.iter().any(|known| known.as_str() == Some(name)))
+    }
+
     pub(crate) fn max_wire_version(&self) -> Option<i64> {
         self.answer.count("maxWireVersion")
     }
@@ -173,7 +179,7 @@ impl Hello {
             "maxWireVersion": i32::try_from(self.max_wire_version().unwrap_or(0).max(OLDEST_FOR_LIBRARY)).unwrap_or(i32::MAX),
             "ok": 1.0,
         };
-        for key in ["setName", "msg", "saslSupportedMechs"] {
+        for key in ["setName", "msg"] {
             if let Some(value) = self.answer.get(key) {
                 answer.insert(key, value);
             }

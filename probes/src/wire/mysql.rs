@@ -20,7 +20,7 @@ use tokio::{
 
 use crate::{
     failure::{Failure, FailureKind},
-    wire::{Background, private::PrivatePort, stream::Stream},
+    wire::{Background, labour::Labour, private::PrivatePort, stream::Stream},
 };
 
 /// Longest first packet that is accepted; an error message has at most 512 bytes.
@@ -221,12 +221,14 @@ pub(crate) struct Link {
 
 impl Link {
     /// Passes the answer on, and then everything.
-    pub(crate) fn start(introduction: Introduction, mut server: Stream) -> Self {
+    pub(crate) fn start(introduction: Introduction, mut server: Stream, labour: Labour) -> Self {
         let end = Arc::new(Mutex::new(None));
         let told = Arc::clone(&end);
         let task = Background::spawn(async move {
             let Introduction { mut library, answer, shift } = introduction;
-            if let Err(error) = carry(&mut library, &mut server, &answer, shift).await {
+            let carried = carry(&mut library, &mut server, &answer, shift, &labour).await;
+            labour.over();
+            if let Err(error) = carried {
                 *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(Failure::from_io(&error));
             }
             // Only now does the library see its end, so that it finds the cause.
@@ -247,7 +249,8 @@ impl Link {
 }
 
 /// Copies both ways until either side ends.
-async fn carry(library: &mut Library, server: &mut Stream, answer: &[u8], shift: u8) -> io::Result<()> {
+async fn carry(library: &mut Library, server: &mut Stream, answer: &[u8], shift: u8, labour: &Labour) -> io::Result<()> {
+    let tether = Arc::clone(server.tether());
     server.write_all(answer).await?;
     server.flush().await?;
     let (mut from_library, mut to_library) = tokio::io::split(library);
@@ -262,12 +265,16 @@ async fn carry(library: &mut Library, server: &mut Stream, answer: &[u8], shift:
                 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
                 n => {
                     downwards.correct(&mut down[..n]);
+                    if tether.take_toil() {
+                        labour.announce().await;
+                    }
                     to_library.write_all(&down[..n]).await?;
                 }
             },
             read = from_library.read(&mut up), if !last => match read? {
                 0 => return to_server.shutdown().await,
                 n => {
+                    labour.over();
                     if !downwards.over {
                         upwards.correct(&mut up[..n]);
                     }

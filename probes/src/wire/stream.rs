@@ -56,6 +56,8 @@ pub(crate) struct Tether {
     left: AtomicU64,
     /// How many values the peer may still send in this run, where a guard counts them.
     values: AtomicU64,
+    /// What came last will have the library compute, as a guard has seen.
+    toil: AtomicBool,
     first: Mutex<First>,
     /// Whether the peer has closed, or the network has.
     ended: AtomicBool,
@@ -81,6 +83,7 @@ impl Tether {
         Self {
             left: AtomicU64::new(READ_LIMIT),
             values: AtomicU64::new(MOST_VALUES),
+            toil: AtomicBool::new(false),
             first: Mutex::new(First::new(expected)),
             ended: AtomicBool::new(false),
             fault: Mutex::default(),
@@ -105,6 +108,16 @@ impl Tether {
     pub(crate) fn refill(&self) {
         self.left.store(READ_LIMIT, Ordering::Relaxed);
         self.values.store(MOST_VALUES, Ordering::Relaxed);
+    }
+
+    /// Takes note that whoever gets what came last will compute. The stream keeps that back until it is asked again.
+    pub(crate) fn toil(&self) {
+        self.toil.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether that was noted since this was last called.
+    pub(crate) fn take_toil(&self) -> bool {
+        self.toil.swap(false, Ordering::Relaxed)
     }
 
     /// Takes note of values that came in.
@@ -226,7 +239,9 @@ pub struct Wire {
     socket: Socket,
     tether: Arc<Tether>,
     enclosed: Option<Enclosed>,
-    guard: Option<Guard>,
+    guard: Option<Box<Guard>>,
+    /// What has been read, and is kept back once.
+    held: Vec<u8>,
 }
 
 /// What the kernel gives.
@@ -275,8 +290,8 @@ impl Wire {
         let watch = Watch(socket.twin()?);
         let tether = Arc::new(Tether::new(expected));
         let connection = Connection { tether: Arc::clone(&tether), watch: Arc::new(watch) };
-        let guard = grammar.map(|grammar| Guard::new(grammar, &tether));
-        Ok((Self { socket, tether, enclosed: None, guard }, connection))
+        let guard = grammar.map(|grammar| Box::new(Guard::new(grammar, &tether)));
+        Ok((Self { socket, tether, enclosed: None, guard, held: Vec::new() }, connection))
     }
 
     /// From here on the TLS handshake goes on inside of packets.
@@ -437,20 +452,32 @@ impl Stream {
         }
     }
 
-    fn tether(&self) -> &Tether {
+    pub(crate) fn tether(&self) -> &Arc<Tether> {
         match self {
             Self::Plain(wire) => &wire.tether,
             Self::Tls(tls) => &tls.get_ref().0.tether,
         }
     }
 
-    /// Shows plain text of the peer to the guard.
-    fn follow(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let guard = match self {
-            Self::Plain(wire) => &mut wire.guard,
-            Self::Tls(tls) => &mut tls.get_mut().0.guard,
-        };
-        guard.as_mut().map_or(Ok(()), |guard| guard.follow(bytes)).map_err(WireFault::into_io)
+    /// Gives back what was read of the peer, for whoever reads next.
+    pub(crate) fn unread(&mut self, bytes: &[u8]) {
+        self.wire().held.splice(0..0, bytes.iter().copied());
+    }
+
+    fn wire(&mut self) -> &mut Wire {
+        match self {
+            Self::Plain(wire) => wire,
+            Self::Tls(tls) => tls.get_mut().0,
+        }
+    }
+
+    /// Shows plain text of the peer to the guard; whether it is to be kept back once.
+    fn follow(&mut self, bytes: &[u8]) -> io::Result<bool> {
+        let wire = self.wire();
+        let Some(guard) = &mut wire.guard else { return Ok(false) };
+        let before = wire.tether.toil.load(Ordering::Relaxed);
+        guard.follow(bytes).map_err(WireFault::into_io)?;
+        Ok(!before && wire.tether.toil.load(Ordering::Relaxed))
     }
 
     /// The protocol that was agreed on inside TLS.
@@ -474,13 +501,29 @@ macro_rules! either {
 
 impl AsyncRead for Stream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let held = &mut self.wire().held;
+        if !held.is_empty() {
+            let most = held.len().min(buf.remaining());
+            buf.put_slice(&held[..most]);
+            held.drain(..most);
+            return Poll::Ready(Ok(()));
+        }
         let (this, before) = (self.as_mut(), buf.filled().len());
         let mut read = either!(this, poll_read, cx, buf);
-        if let Poll::Ready(Ok(())) = &read
-            && let Err(error) = self.follow(&buf.filled()[before..])
-        {
-            buf.set_filled(before);
-            read = Poll::Ready(Err(error));
+        if let Poll::Ready(Ok(())) = &read {
+            match self.follow(&buf.filled()[before..]) {
+                Ok(false) => {}
+                Ok(true) => {
+                    self.wire().held = buf.filled()[before..].to_vec();
+                    buf.set_filled(before);
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Err(error) => {
+                    buf.set_filled(before);
+                    read = Poll::Ready(Err(error));
+                }
+            }
         }
         if let Poll::Ready(Err(error)) = &read {
             self.tether().mourn(error);

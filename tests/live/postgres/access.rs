@@ -1,6 +1,8 @@
 //! Who may log in, and where to.
 
-use probity_probes::{FailureKind, Phase};
+use std::time::Duration;
+
+use probity_probes::{FailureKind, Phase, Status};
 use serde_json::json;
 
 use super::{code, expect, fact, probe};
@@ -69,6 +71,22 @@ fn a_server_that_knows_us_only_by_md5_lets_us_in() {
     let server = Postgres::builder().hba(&format!("host all {USER} all md5")).start();
     server.sql(&format!("SET password_encryption = md5; ALTER ROLE {USER} PASSWORD '{PASSWORD}'"));
     expect(&KNOWN_MD5, &server, json!({}));
+}
+
+/// The verifier is made by hand (RFC 5803), because servers before 16 always hash 4096 times.
+#[test]
+fn a_password_that_is_hashed_six_hundred_thousand_times_lets_us_in() {
+    if !require("postgres") {
+        return;
+    }
+    let server = Postgres::start();
+    let verifier = "SCRAM-SHA-256$600000:MDEyMzQ1Njc4OWFiY2RlZg==$PVGE2J2WaZo5zpXCyzHby+qs+3ZNaLCyqgmrivao4Gw=:\
+                    s91t4yafJ4RVXELm7WHecUfznnyiz+74pgUIX7LwEYE=";
+    server.sql(&format!("ALTER ROLE {USER} PASSWORD '{verifier}'"));
+    let outcome = probe(&server, json!({ "password": "six hundred thousand" })).run_within(Duration::from_secs(20));
+    assert_eq!((outcome.status, outcome.failure), (Status::Healthy, None));
+    let refused = probe(&server, json!({ "password": "six hundred and one" })).run_within(Duration::from_secs(20));
+    assert_eq!(code(&refused), Some("28P01"));
 }
 
 #[test]

@@ -7,18 +7,15 @@ use kafka_protocol::{
     messages::{SaslAuthenticateRequest, SaslHandshakeRequest},
     protocol::StrBytes,
 };
-use rsasl::{
-    callback::{Context, Request, SessionCallback, SessionData},
-    config::SASLConfig,
-    prelude::{Mechname, SASLClient, SessionError, State},
-    property::{AuthId, Password},
-};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::{Conversation, known, lie};
-use crate::failure::{Failure, FailureKind};
+use super::{Conversation, known};
+use crate::{
+    failure::{Failure, FailureKind},
+    wire::scram::{FEWEST_ITERATIONS, Hash, Scram},
+};
 
 /// How a user logs in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -52,9 +49,6 @@ pub(crate) struct Login {
     pub(crate) user: String,
     pub(crate) password: Zeroizing<String>,
 }
-
-/// Brokers take no more themselves (`ScramMechanism`); a peer that wants more would keep us busy for hours.
-const MOST_ITERATIONS: u32 = 100_000;
 
 /// The listener has no log-in, or one that is over.
 const NO_LOGIN_HERE: &str = "34";
@@ -105,41 +99,12 @@ impl Conversation {
 
     /// SCRAM: the password does not leave this machine, and the broker proves that it knows it, too.
     async fn prove(&mut self, login: &Login) -> Result<(), Failure> {
-        let broken = |error: &dyn ToString| lie("the log-in did not come to its end").with_words(error.to_string());
-        let config = SASLConfig::builder().with_default_mechanisms().with_callback(Answers(login.clone()));
-        let client = SASLClient::new(config.map_err(|error| broken(&error))?);
-        let mechanism = Mechname::parse(login.mechanism.as_str().as_bytes()).map_err(|error| broken(&error))?;
-        let mut session = client.start_suggested(&[mechanism]).map_err(|error| broken(&error))?;
-        let mut said: Option<Bytes> = None;
-        loop {
-            if said.as_deref().is_some_and(wants_too_much) {
-                return Err(lie("the peer wants the password to be hashed without end"));
-            }
-            let mut words = Vec::new();
-            let state = session.step(said.as_deref(), &mut words).map_err(|error| broken(&error))?;
-            if state.has_sent_message() {
-                said = Some(self.authenticate(words.into()).await?);
-            }
-            if matches!(state, State::Finished(_)) {
-                return Ok(());
-            }
-        }
+        let hash = if login.mechanism == Mechanism::Scram256 { Hash::Sha256 } else { Hash::Sha512 };
+        // Brokers hash the bytes of a password as they are (`ScramFormatter`).
+        let scram = Scram::new(hash, &login.user, login.password.clone(), FEWEST_ITERATIONS)?;
+        let said = self.authenticate(scram.first().into()).await?;
+        let (proof, verifier) = scram.prove(&said).await?;
+        let said = self.authenticate(proof.into()).await?;
+        verifier.check(&said)
     }
-}
-
-/// What the mechanism wants to know.
-struct Answers(Login);
-
-impl SessionCallback for Answers {
-    fn callback(&self, _: &SessionData, _: &Context<'_>, request: &mut Request<'_>) -> Result<(), SessionError> {
-        request.satisfy::<AuthId>(&self.0.user)?.satisfy::<Password>(self.0.password.as_bytes())?;
-        Ok(())
-    }
-}
-
-/// Whether a first answer (RFC 5802, 5.1) names more iterations than are made.
-fn wants_too_much(words: &[u8]) -> bool {
-    let words = String::from_utf8_lossy(words);
-    let count = words.split(',').find_map(|part| part.strip_prefix("i="));
-    count.is_some_and(|count| count.parse::<u32>().map_or(true, |count| count > MOST_ITERATIONS))
 }

@@ -4,8 +4,7 @@
 //! and says `hello`, and the library comes to a local port of this process, twice: the connection that it watches by
 //! is answered from what the server said of itself, and only the other one leads to the server, which so sees one
 //! connection and none of the watching. A server takes the name of a client with its first `hello` only; that is why
-//! the library's own is answered here, too. And it takes for granted that a log-in ends with the server's proof, while
-//! servers before 4.4, and clones, wait for one more question without contents.
+//! the library's own is answered here, too.
 
 use std::{
     future::pending,
@@ -16,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use mongodb::bson::{Binary, Document, doc, spec::BinarySubtype};
+use mongodb::bson::Document;
 use tokio::{
     io::{AsyncWrite, AsyncWriteExt},
     net::UnixStream,
@@ -150,26 +149,7 @@ async fn log_in(library: &mut UnixStream, server: &mut Stream, heard: &Mutex<Hea
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return end(server).await,
             question => question?,
         };
-        let mut answer = forward(server, &question).await?;
-        let mut said = document(&answer).unwrap_or_default();
-        if said.get_binary_generic("payload").is_ok_and(|payload| payload.starts_with(b"v=")) && said.flag("done") == Some(false)
-        {
-            let more = doc! {
-                "saslContinue": 1,
-                "conversationId": said.get("conversationId"),
-                "payload": Binary { subtype: BinarySubtype::Generic, bytes: Vec::new() },
-                "$db": document(&question).as_ref().and_then(|question| question.text("$db")),
-            };
-            let number = word(&question, 4);
-            let last = forward(server, &message(&more, number, 0).map_err(io::Error::other)?).await?;
-            match document(&last).filter(|last| refusal(last).is_none()) {
-                Some(_) => {
-                    said.insert("done", true);
-                    answer = message(&said, 0, number).map_err(io::Error::other)?;
-                }
-                None => answer = last,
-            }
-        }
+        let answer = forward(server, &question).await?;
         let said = document(&answer);
         lock(heard).refusal = said.as_ref().and_then(refusal);
         library.write_all(&answer).await?;

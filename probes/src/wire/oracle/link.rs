@@ -15,8 +15,8 @@ use tokio::{
 
 use super::{DATA, HEADER};
 use crate::{
-    failure::{Failure, FailureKind},
-    wire::{Background, stream::Stream},
+    failure::{Failure, FailureKind, WireFault},
+    wire::{Background, labour, stream::Stream},
 };
 
 /// Longest packet of a server; the driver asks for it, and takes a longer one for the end of the connection.
@@ -25,10 +25,13 @@ const SDU: usize = 8192;
 /// Packets of a session: DATA, MARKER, CONTROL.
 const KINDS: [u8; 3] = [DATA, 12, 14];
 
-/// How often a server may have a password hashed. The driver does so whatever a server says, on a thread that nothing
-/// can end; 4096 is usual.
-const MOST_ROUNDS: u32 = 100_000;
+/// How often a server may have a password hashed is bounded: the driver does so whatever a server says, on a thread that
+/// nothing can end; 4096 is usual.
 const ROUNDS: [&[u8]; 2] = [b"AUTH_PBKDF2_VGEN_COUNT", b"AUTH_PBKDF2_SDER_COUNT"];
+
+/// What the driver says before it decodes values that nest, by recursion and as deep as a peer likes: the definition of a
+/// column of JSON or of a vector (type, flag of indicators, no precision, no scale), and the question for an object's type.
+const NESTING: [&[u8]; 3] = [&[119, 1, 0, 0], &[127, 1, 0, 0], b"dbms_pickler"];
 
 /// The link between a database and the driver.
 #[derive(Debug)]
@@ -105,6 +108,7 @@ async fn carry(driver: &mut TcpStream, server: &mut Stream, accept: &[u8]) -> Re
     let (mut from_driver, mut to_driver) = driver.split();
     let (mut from_server, mut to_server) = tokio::io::split(server);
     let (mut down, mut up) = (Vec::with_capacity(SDU), [0; 4096]);
+    let mut said = Vec::new();
     loop {
         tokio::select! {
             read = from_server.read_buf(&mut down) => {
@@ -121,12 +125,29 @@ async fn carry(driver: &mut TcpStream, server: &mut Stream, accept: &[u8]) -> Re
                     return Ok(());
                 }
                 n => {
+                    refuse_nesting(&mut said, &up[..n])?;
                     to_server.write_all(&up[..n]).await?;
                     to_server.flush().await?;
                 }
             },
         }
     }
+}
+
+/// Ends the link before the driver asks for what it would decode without a limit. `said` is the end of what it said before.
+fn refuse_nesting(said: &mut Vec<u8>, now: &[u8]) -> Result<(), Failure> {
+    said.extend(now);
+    if NESTING.iter().any(|words| said.windows(words.len()).any(|window| window == *words)) {
+        return Err(Failure::new(
+            FailureKind::Protocol,
+            "the answer has a column of JSON, of a vector or of an object, which are not read",
+        )
+        .with_code("unsupported_type")
+        .with_remedy("Select it as text, such as by JSON_SERIALIZE(column)."));
+    }
+    let longest = NESTING.iter().map(|words| words.len()).max().unwrap_or(0);
+    said.drain(..said.len().saturating_sub(longest - 1));
+    Ok(())
 }
 
 /// How many of these bytes are packets to their end.
@@ -139,9 +160,8 @@ fn whole_packets(bytes: &[u8]) -> Result<usize, Failure> {
             return Err(Failure::new(FailureKind::Protocol, "the server's packets are none of Oracle's protocol"));
         }
         let Some(packet) = bytes.get(whole..whole + length) else { break };
-        if let Some(rounds) = ROUNDS.iter().find_map(|key| rounds(packet, key)).filter(|rounds| *rounds > MOST_ROUNDS) {
-            let message = format!("the server wants the password hashed {rounds} times, and {MOST_ROUNDS} is the most");
-            return Err(Failure::new(FailureKind::Protocol, message));
+        for rounds in ROUNDS.iter().filter_map(|key| rounds(packet, key)) {
+            labour::iterations(rounds).map_err(WireFault::to_failure)?;
         }
         whole += length;
     }
@@ -149,10 +169,10 @@ fn whole_packets(bytes: &[u8]) -> Result<usize, Failure> {
 }
 
 /// The number behind a key: two lengths and digits.
-fn rounds(packet: &[u8], key: &[u8]) -> Option<u32> {
+fn rounds(packet: &[u8], key: &[u8]) -> Option<u64> {
     let at = packet.windows(key.len()).position(|window| window == key)? + key.len();
     let digits = packet[at..].iter().skip_while(|byte| !byte.is_ascii_digit()).take_while(|byte| byte.is_ascii_digit());
-    Some(digits.fold(0, |number: u32, digit| number.saturating_mul(10).saturating_add(u32::from(digit - b'0'))))
+    Some(digits.fold(0, |number: u64, digit| number.saturating_mul(10).saturating_add(u64::from(digit - b'0'))))
 }
 
 #[cfg(test)]
@@ -195,13 +215,28 @@ mod tests {
     }
 
     #[test]
+    fn the_driver_does_not_ask_for_what_nests() {
+        for words in NESTING {
+            let all = [b"some words before ", words, b" and behind"].concat();
+            for at in 0..all.len() {
+                let (first, second) = all.split_at(at);
+                let mut said = Vec::new();
+                let seen = refuse_nesting(&mut said, first).and_then(|()| refuse_nesting(&mut said, second));
+                assert_eq!(seen.expect_err("refused").code.as_deref(), Some("unsupported_type"), "{words:?}, {at}");
+            }
+        }
+        let mut said = Vec::new();
+        assert_eq!(refuse_nesting(&mut said, b"SELECT 'w' FROM dual\x01\x01\0\0"), Ok(()));
+    }
+
+    #[test]
     fn nobody_has_us_hash_for_hours() {
         let told = |digits: &str| {
             let pair = [b"\x01\x16\x16AUTH_PBKDF2_VGEN_COUNT\x01\x04\x04", digits.as_bytes()].concat();
             let length = u32::try_from(HEADER + 2 + pair.len()).expect("short");
             whole_packets(&[&length.to_be_bytes(), &[DATA, 0, 0, 0, 0, 0][..], &pair].concat()).is_ok()
         };
-        assert!(told("4096") && told("100000"));
-        assert!(!told("100001") && !told("99999999999999"));
+        assert!(told("4096") && told("1000000"));
+        assert!(!told("1000001") && !told("99999999999999999999999"));
     }
 }
