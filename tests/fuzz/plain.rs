@@ -51,15 +51,14 @@ fn without_places(answer: &mut [u8]) {
     let host = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
     let host = host.trim().as_bytes();
     let is_word = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    let folders = ["tmp", "root", "home", "work"].map(|folder| format!("/{folder}/"));
     for at in 0..answer.len() {
         let end = at + host.len();
         let alone = !is_word(at.checked_sub(1).and_then(|before| answer.get(before))) && !is_word(answer.get(end));
         if alone && !host.is_empty() && answer[at..].starts_with(host) {
             answer[at..end].fill(b'h');
         }
-        if let Some(folder) =
-            ["/tmp/", "/root/", "/home/", "/work/"].into_iter().find(|folder| answer[at..].starts_with(folder.as_bytes()))
-        {
+        if let Some(folder) = folders.iter().find(|folder| answer[at..].starts_with(folder.as_bytes())) {
             let inside = answer[at + folder.len()..].iter_mut();
             let inside = inside.take_while(|byte| byte.is_ascii_alphanumeric() || b"._-/".contains(byte));
             inside.filter(|byte| **byte != b'/').for_each(|byte| *byte = b'x');
