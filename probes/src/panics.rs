@@ -9,6 +9,11 @@ use std::{
     thread,
 };
 
+use crate::{
+    failure::{Failure, FailureKind},
+    run::{Phase, Run},
+};
+
 thread_local! {
     /// Where the last panic of this thread began.
     static LAST: RefCell<Option<String>> = const { RefCell::new(None) };
@@ -32,13 +37,28 @@ fn hear(info: &PanicHookInfo<'_>) {
     let _ = LAST.try_with(|last| last.try_borrow_mut().map(|mut last| *last = Some(place)));
 }
 
+impl Run {
+    /// The failure of a run that ended in a panic just now, on this thread. What a library does not bear of a peer is
+    /// the peer's fault, or that of what answers in its place; all else is ours.
+    pub(crate) fn panicked(&mut self) -> Failure {
+        let place = last();
+        let failure = match place {
+            Some(place) if !is_own(&place) && self.was_spoken_to() => Failure::library_panic(),
+            Some(place) => Failure::new(FailureKind::Unexpected, format!("the probe panicked at {place}")),
+            None => Failure::new(FailureKind::Unexpected, "the probe panicked"),
+        };
+        let phase = self.seen().reached.unwrap_or(Phase::Resolve);
+        self.settle(phase, Ok(Err::<(), _>(failure.clone()))).err().unwrap_or(failure)
+    }
+}
+
 /// Where the last panic of this thread began, if the hook is installed; once.
-pub(crate) fn last() -> Option<String> {
+fn last() -> Option<String> {
     LAST.try_with(|last| last.try_borrow_mut().ok()?.take()).ok().flatten()
 }
 
 /// Whether it is code of this project.
-pub(crate) fn is_own(place: &str) -> bool {
+fn is_own(place: &str) -> bool {
     ["probes/", "agent/", "src/"].iter().any(|root| place.starts_with(root))
 }
 
@@ -64,8 +84,8 @@ mod tests {
     #[test]
     fn places_begin_with_their_crate() {
         for (file, shown, own) in [
-            ("/x/.cargo/registry/src/crates-1949/oracledb-26.0.0/src/row.rs", "oracledb-26.0.0/src/row.rs", false),
-            ("/x/.cargo/git/checkouts/lapin-12ab/34cd/src/lib.rs", "34cd/src/lib.rs", false),
+            ("/u/x/.cargo/registry/src/crates-1949/oracledb-26.0.0/src/row.rs", "oracledb-26.0.0/src/row.rs", false),
+            ("/u/x/.cargo/git/checkouts/lapin-12ab/34cd/src/lib.rs", "34cd/src/lib.rs", false),
             ("/rustc/0a1b2c/library/alloc/src/vec/mod.rs", "library/alloc/src/vec/mod.rs", false),
             ("probes/src/wire/cql.rs", "probes/src/wire/cql.rs", true),
             ("agent/keeper.rs", "agent/keeper.rs", true),

@@ -18,14 +18,8 @@ use crate::{
     files::Stamp,
     finding::{Facts, Finding, Value},
     manual::Manual,
-    panics,
     redact::Redactor,
-    wire::{
-        guard::Grammar,
-        resolve::Resolver,
-        sniff::Protocol,
-        stream::{Connection, Tether},
-    },
+    wire::{guard::Grammar, resolve::Resolver, sniff::Protocol, stream::Connection},
 };
 
 /// What a run says of a dependency. Unknown is not among them.
@@ -477,29 +471,6 @@ impl Run {
         failure.code = failure.code.map(|code| redactor.clean_own(&code));
         failure.server_message = failure.server_message.map(|words| redactor.clean(&words));
         failure
-    }
-
-    /// The failure of a run that ended in a panic just now, on this thread. What a library does not bear of a peer is
-    /// the peer's fault, or that of what answers in its place; all else is ours.
-    pub(crate) fn panicked(&mut self) -> Failure {
-        let place = panics::last();
-        let failure = match place {
-            Some(place) if !panics::is_own(&place) && self.was_spoken_to() => Failure::library_panic(),
-            Some(place) => Failure::new(FailureKind::Unexpected, format!("the probe panicked at {place}")),
-            None => Failure::new(FailureKind::Unexpected, "the probe panicked"),
-        };
-        let phase = self.seen().reached.unwrap_or(Phase::Resolve);
-        self.settle(phase, Ok(Err::<(), _>(failure.clone()))).err().unwrap_or(failure)
-    }
-
-    /// Of the connection that was dialled last, for tasks that read from it.
-    pub(crate) fn tether(&self) -> Option<Arc<Tether>> {
-        self.connections.last().map(|connection| Arc::clone(&connection.tether))
-    }
-
-    /// Whether a peer has sent anything on the connections of the present session.
-    fn was_spoken_to(&self) -> bool {
-        self.connections.iter().any(|connection| !connection.tether.is_silent())
     }
 
     pub(crate) fn redactor(&self) -> Arc<Redactor> {

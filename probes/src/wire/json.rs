@@ -4,8 +4,11 @@
 
 use serde::de::DeserializeOwned;
 
-use super::guard::{DEEPEST, MOST_VALUES};
+use super::guard::DEEPEST;
 use crate::failure::{Failure, WireFault};
+
+/// Values of one document: a block of ClickHouse has 65 536 rows, and each is an array.
+const MOST: u64 = 262_144;
 
 /// Reads a document; `otherwise` is the failure where it is not the one that was asked for.
 ///
@@ -60,8 +63,8 @@ fn check(bytes: &[u8]) -> Result<(), WireFault> {
             b',' | b':' => values += 1,
             _ => continue,
         }
-        if values > MOST_VALUES {
-            return Err(WireFault::TooMany { limit: MOST_VALUES });
+        if values > MOST {
+            return Err(WireFault::TooMany { limit: MOST });
         }
     }
     Ok(())
@@ -93,7 +96,7 @@ mod tests {
 
     #[test]
     fn values_are_bounded() {
-        let most = usize::try_from(MOST_VALUES).expect("it is small");
+        let most = usize::try_from(MOST).expect("it is small");
         let list = |values: usize| format!("[{}0]", "0,".repeat(values - 1));
         assert_eq!(code(&list(most)), None);
         assert_eq!(code(&list(most + 1)).as_deref(), Some("too_many_values"));

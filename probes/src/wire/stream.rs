@@ -558,6 +558,16 @@ impl AsyncWrite for Stream {
 }
 
 impl Run {
+    /// Of the connection that was dialled last, for tasks that read from it.
+    pub(crate) fn tether(&self) -> Option<Arc<Tether>> {
+        self.connections.last().map(|connection| Arc::clone(&connection.tether))
+    }
+
+    /// Whether a peer has sent anything on the connections of the present session.
+    pub(crate) fn was_spoken_to(&self) -> bool {
+        self.connections.iter().any(|connection| !connection.tether.is_silent())
+    }
+
     /// A connection that our own end gave up, or that ends before the peer said anything, means more than a lost one.
     pub(crate) fn explain_loss(&self, phase: Phase, failure: &mut Failure) {
         let tether = self.connections.last().map(|connection| &connection.tether);
