@@ -124,7 +124,8 @@ pub enum Command {
 #[derive(Clone, Debug, Args)]
 pub struct HealthArgs {
     /// The agent: a URL, or HOST:PORT; without a path, /health is asked. Without
-    /// it: PROBITY_LISTEN, then `listen` of the catalog, then 127.0.0.1:8686.
+    /// it: --listen or its variable, then `listen` of the catalog, then
+    /// 127.0.0.1:8686.
     #[arg(value_name = "URL")]
     pub url: Option<String>,
     /// How long to wait for the answer; kubelet waits 1 s for an exec probe.

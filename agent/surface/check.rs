@@ -105,8 +105,8 @@ fn choose<'a>(dependencies: &'a [DependencyPlan], only: &[String]) -> Result<Vec
     if only.is_empty() {
         return Ok(dependencies.iter().map(|plan| Chosen { plan, criticality: plan.criticality }).collect());
     }
-    let named = dependencies.iter().filter(|dependency| only.iter().any(|name| **name == *dependency.name));
-    Ok(named.map(|plan| Chosen { plan, criticality: Criticality::Required }).collect())
+    let wanted = dependencies.iter().filter(|dependency| only.iter().any(|name| **name == *dependency.name));
+    Ok(wanted.map(|plan| Chosen { plan, criticality: Criticality::Required }).collect())
 }
 
 /// Warns where no outcome could make the exit code other than 0.

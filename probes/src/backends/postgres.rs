@@ -17,7 +17,6 @@ use std::{
 use futures_util::FutureExt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_postgres::{Client, NoTls, SimpleColumn, SimpleQueryMessage, config::SslMode};
 
 use crate::{
@@ -36,7 +35,7 @@ use crate::{
         Background,
         dial::Target,
         guard::{self, Grammar},
-        postgres::Begun,
+        postgres::{self, Begun},
         row::Row,
         sniff::Protocol,
         stream::Stream,
@@ -399,7 +398,7 @@ impl Postgres {
     async fn reach(&self, run: &mut Run) -> Result<Stream, Failure> {
         let mut stream = run.dial(&self.target).await?;
         if self.target.upgrade {
-            run.phase(Phase::Tls, request_tls(&mut stream)).await?;
+            run.phase(Phase::Tls, postgres::request_tls(&mut stream)).await?;
             stream = run.upgrade(stream, &self.target).await?;
         }
         Ok(stream)
@@ -482,19 +481,6 @@ fn sync_standbys(names: &str) -> i64 {
         .find_map(|method| Some(names.get(method.len()..)?).filter(|_| names[..method.len()].eq_ignore_ascii_case(method)));
     let counted = method.unwrap_or(names).split_once('(').and_then(|(count, _)| count.trim().parse().ok());
     counted.unwrap_or(i64::from(!names.is_empty()))
-}
-
-/// Asks for TLS in the protocol's own way (`SSLRequest`), and reads exactly the one byte of the answer.
-async fn request_tls(stream: &mut Stream) -> Result<(), Failure> {
-    stream.write_all(&[0, 0, 0, 8, 4, 210, 22, 47]).await?;
-    stream.flush().await?;
-    match stream.read_u8().await? {
-        b'S' => Ok(()),
-        b'N' => Err(Failure::new(FailureKind::Tls, "the server does not offer TLS")
-            .with_code("refused")
-            .with_remedy("Switch `ssl` on at the server, or use `sslmode=disable`.")),
-        _ => Err(Failure::new(FailureKind::Protocol, "the answer to the request for TLS is not of the protocol")),
-    }
 }
 
 impl PostgresSession {

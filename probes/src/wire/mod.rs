@@ -18,6 +18,7 @@ pub(crate) mod json;
 pub(crate) mod kafka;
 #[cfg(any(feature = "kafka", feature = "mongodb", feature = "mysql", feature = "oracle", feature = "postgres"))]
 pub mod labour;
+mod loss;
 #[cfg(feature = "memcached")]
 pub(crate) mod memcached;
 #[cfg(feature = "mongodb")]

@@ -33,6 +33,19 @@ const SASL_FINAL: u32 = 12;
 /// Longer messages are none of a log-in.
 const LONGEST: usize = 64 * 1024;
 
+/// Asks for TLS in the protocol's own way (`SSLRequest`), and reads exactly the one byte of the answer.
+pub(crate) async fn request_tls(stream: &mut Stream) -> Result<(), Failure> {
+    stream.write_all(&[0, 0, 0, 8, 4, 210, 22, 47]).await?;
+    stream.flush().await?;
+    match stream.read_u8().await? {
+        b'S' => Ok(()),
+        b'N' => Err(Failure::new(FailureKind::Tls, "the server does not offer TLS")
+            .with_code("refused")
+            .with_remedy("Switch `ssl` on at the server, or use `sslmode=disable`.")),
+        _ => Err(Failure::new(FailureKind::Protocol, "the answer to the request for TLS is not of the protocol")),
+    }
+}
+
 /// A message with its head.
 struct Message(Vec<u8>);
 

@@ -178,7 +178,7 @@ fn panicking() -> (Oracle, String) {
     let server = Oracle::builder().harm(Stage::LogIn, Harm::Message(pairs(&[("AUTH_VERSION_NO", "x")]))).start();
     let catalog = format!(
         "[agent]\nallow_literal_secrets = true\n[dependencies.orders]\nbackend = \"oracle\"\n\
-         url = \"oracle://{USER}@{}/{SERVICE}\"\npassword = \"{PASSWORD}\"\n",
+         url = \"oracle://{USER}@{}/{SERVICE}\"\npassword = \"{PASSWORD}\"\ncriticality = \"required\"\n",
         server.addr()
     );
     (server, catalog)
