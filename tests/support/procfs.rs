@@ -56,9 +56,11 @@ pub(crate) fn threads(pid: u32) -> u64 {
     status_field(pid, "Threads:")
 }
 
-/// Number of open file descriptors.
+/// Open descriptors, without the one that each worker keeps for the kernel's count of its waiting, from its first run on.
 pub(crate) fn fds(pid: u32) -> usize {
-    fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
+    let open = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let target = |entry: fs::DirEntry| fs::read_link(entry.path()).unwrap_or_default();
+    open.map(target).filter(|target| !target.ends_with("schedstat")).count()
 }
 
 /// A field of `/proc/PID/stat`, numbered as in `proc_pid_stat(5)`, from the third on.

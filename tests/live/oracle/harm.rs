@@ -212,8 +212,8 @@ fn a_panic_ends_nothing_where_nobody_reads_the_log() {
     drop(child.stderr.take());
     let ended = child.wait_with_output().expect("it ends");
     let document = String::from_utf8_lossy(&ended.stdout);
-    // It is optional.
-    assert!(ended.status.code() == Some(0) && document.contains("library_panic"), "{:?}: {document}", ended.status);
+    // It is required.
+    assert!(ended.status.code() == Some(1) && document.contains("library_panic"), "{:?}: {document}", ended.status);
 }
 
 /// What the fence is for: the driver itself, as it is meant to be asked, and all panics caught.
