@@ -54,11 +54,12 @@ fuzz: ## Play changed conversations to the agent for 10 minutes (PROBITY_FUZZ_SE
 	cargo build --quiet --locked --bin probity
 	cargo test --quiet --locked --test it -- --ignored --exact fuzz::for_a_while --nocapture
 
-variants: ## Check that each backend compiles alone
+variants: ## Check that each backend compiles alone, without a warning
 	@tests/setup.sh build
 	@for backend in $$(sed -n 's/^all = \[\(.*\)\]/\1/p' Cargo.toml | tr -d '",'); do \
-		echo "checking with $$backend only" && \
-		cargo check --quiet --locked --no-default-features --features $$backend || exit 1; \
+		echo "checking with $$backend only"; \
+		said=$$(cargo check --quiet --locked --no-default-features --features $$backend 2>&1) || { echo "$$said"; exit 1; }; \
+		case "$$said" in *"warning: "*) echo "$$said"; exit 1 ;; esac; \
 	done
 
 static: ## Build all backends as a static binary, as the image has it

@@ -2,7 +2,7 @@
 //! children that lost their parent.
 //!
 //! All of them are handled explicitly: the default of most is to kill the process, and the first process of a container has
-//! no defaults at all. SIGQUIT, SIGTSTP, SIGTTIN and SIGTTOU keep theirs, for whoever sits at the terminal.
+//! no defaults at all. SIGQUIT, SIGTSTP, SIGTTIN and SIGTTOU keep theirs, for the user at the terminal.
 
 use std::io;
 

@@ -198,7 +198,7 @@ fn a_file_that_is_no_toml_is_shown_with_the_rest() {
     5 | backend = "redsi"
       |           ^^^^^^^
 
-    error: `url` is there twice
+    error: `url` is defined twice
      --> DIR/c.toml:7:1
       |
     7 | url = "redis://b"
@@ -402,7 +402,7 @@ fn a_folder_is_one_document() {
         ("c.txt", "not read"),
     ]);
     insta::assert_snapshot!(catalog.mistakes_at(catalog.folder.path()), @r#"
-    error: `x` is there twice
+    error: `x` is defined twice
      --> DIR/b.toml:1:15
       |
     1 | [dependencies.x]
@@ -413,7 +413,7 @@ fn a_folder_is_one_document() {
     4 | [dependencies.x]
       |               - the first
 
-    error: `agent` is there twice
+    error: `agent` is defined twice
      --> DIR/b.toml:4:2
       |
     4 | [agent]

@@ -118,7 +118,7 @@ fn nothing_that_is_called_toml_is_left_out_of_a_folder_silently() {
         assert_eq!(within(name, make), (Some(2), sentence.to_owned()));
     }
     let linked = within("linked", &|path| symlink("../dangling/a.toml", path.join("a2.toml")).expect("a link"));
-    assert_eq!(linked, (Some(2), "error: `a` is there twice".to_owned()), "a link to a file is read");
+    assert_eq!(linked, (Some(2), "error: `a` is defined twice".to_owned()), "a link to a file is read");
     let hidden = within("hidden", &|path| fs::write(path.join(".#b.toml"), "no catalog").expect("a file"));
     assert_eq!(hidden, (Some(0), "warning: hidden/.#b.toml is not read: its name starts with a dot".to_owned()));
 }

@@ -101,7 +101,7 @@ impl<'a> Document<'a> {
                 self.hidden.push(place.clone());
             }
             let shown = if is_shown { format!("`{word}`") } else { "this key".to_owned() };
-            Mistake::at(place, format!("{shown} is there twice")).label("given before")
+            Mistake::at(place, format!("{shown} is defined twice")).label("given before")
         } else {
             Mistake::at(place, format!("this is not TOML: {}", error.message()))
         };
@@ -199,7 +199,7 @@ fn take_once<'a>(seat: &mut Option<Section<'a>>, section: Section<'a>, mistakes:
 
 fn twice(name: &str, place: Place, first: &Section<'_>) -> Mistake {
     let shown = if plain::is_name(name) { format!("`{name}`") } else { "this".to_owned() };
-    Mistake::at(place, format!("{shown} is there twice"))
+    Mistake::at(place, format!("{shown} is defined twice"))
         .label("the second")
         .beside(Place::new(first.file, first.header.clone()), "the first")
 }

@@ -24,7 +24,7 @@ const FOLDER_LIMIT: usize = 32 * 1024 * 1024;
 /// A file system that takes longer does not respond.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Whoever writes to standard input must be done by then.
+/// The end of standard input must come within this time.
 const STDIN_PATIENCE: Duration = Duration::from_secs(30);
 
 /// The path that stands for standard input.

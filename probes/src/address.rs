@@ -409,7 +409,7 @@ fn is_encoded(text: &str) -> bool {
 }
 
 /// "unknown X `y`; did you mean `z`?", or the list of what is known. It quotes the word whatever it is: for words of
-/// whoever reads the sentence. Those of a catalog go to [`mistaken`].
+/// the reader of the sentence. Those of a catalog go to [`mistaken`].
 #[must_use]
 pub fn unknown(what: &str, word: &str, known: &[&str]) -> String {
     match nearest(word, known.iter().copied()) {

@@ -506,6 +506,9 @@ impl WireFault {
             Self::TooMuchWork { unit, asked, limit } => {
                 Failure::new(FailureKind::Protocol, format!("the peer asked for {asked} {unit}, the limit is {limit}"))
                     .with_code("too_much_work")
+                    .with_remedy(
+                        "Lower this number at the server; if it is not the server's, find out what answers at this address.",
+                    )
             }
             Self::Malformed => Failure::new(FailureKind::Protocol, "the peer's answer does not follow the protocol"),
         }

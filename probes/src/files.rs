@@ -192,7 +192,7 @@ pub fn within<T: Send + 'static>(patience: Duration, work: impl FnOnce() -> T + 
     }
 }
 
-/// Work under way, by what it is done on: whoever wants the same meanwhile waits for it too.
+/// Work under way, by what it is done on: others that want the same meanwhile wait for it too.
 pub(crate) struct Shared<T>(Mutex<Option<Underway<T>>>);
 
 type Underway<T> = HashMap<PathBuf, watch::Receiver<Option<T>>>;

@@ -1,6 +1,6 @@
 //! Panics: a client library may panic over what a peer sent, and that must neither end the process nor print.
 //!
-//! A panic unwinds to whoever catches it; this says where it began, and logs that as one line. Its words are never
+//! A panic unwinds to the frame that catches it; this says where it began, and logs that as one line. Its words are never
 //! shown: they may repeat what a peer sent, or a secret.
 
 use std::{
@@ -62,7 +62,7 @@ fn is_own(place: &str) -> bool {
     ["probes/", "agent/", "src/"].iter().any(|root| place.starts_with(root))
 }
 
-/// A source file without the folders of whoever built this: from the crate on.
+/// A source file without the folders of the build machine: from the crate on.
 fn short(file: &str) -> &str {
     // …/registry/src/INDEX/CRATE-VERSION/src/…
     if let Some((_, rest)) = file.split_once("/registry/src/") {

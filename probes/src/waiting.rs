@@ -142,7 +142,7 @@ impl Waiting {
     /// How long the run has waited for this machine.
     pub(crate) fn so_far(&self) -> Duration {
         let mut late = Duration::from_micros(self.late.load(Relaxed));
-        // Whoever blocks its own thread is polled, and does not wait for others.
+        // A run that blocks its own thread is polled, and does not wait for others.
         if !self.polled.load(Relaxed) {
             late += self.overdue();
         }

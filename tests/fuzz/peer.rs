@@ -1,4 +1,4 @@
-//! Plays a conversation to whoever connects: as it was recorded, or as it was changed.
+//! Plays a conversation to a client that connects: as it was recorded, or as it was changed.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -64,7 +64,7 @@ async fn play(mut stream: TcpStream, mutant: Arc<Mutant>, grammar: Grammar, numb
             break;
         }
     }
-    // Silent from now on; whoever is still asked something has a deadline.
+    // Silent from now on; a client that still waits has a deadline.
     let mut ignored = [0; 4096];
     while stream.read(&mut ignored).await.is_ok_and(|count| count > 0) {}
 }

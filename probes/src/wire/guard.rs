@@ -224,7 +224,7 @@ impl Input {
         self.tether.count(values)
     }
 
-    /// Says that whoever gets these bytes will compute.
+    /// Says that the reader of these bytes will compute.
     pub(crate) fn toil(&self) {
         self.tether.toil();
     }

@@ -26,6 +26,7 @@ pub(crate) fn read<T: DeserializeOwned>(
 ///
 /// # Errors
 /// `protocol` where values are nested too deep or are too many.
+#[cfg(any(feature = "http", feature = "nats"))]
 pub(crate) fn try_read<T: DeserializeOwned>(bytes: &[u8]) -> Result<Option<T>, WireFault> {
     check(bytes)?;
     Ok(serde_json::from_slice(bytes).ok())

@@ -20,10 +20,19 @@ pub const MOST_ITERATIONS: u64 = 1_000_000;
 #[cfg(feature = "mysql")]
 pub const MOST_RSA_BITS: u64 = 16_384;
 
-/// How many threads compute at the same time.
-const AT_ONCE: usize = 2;
+/// More rounds than this take longer than about 0.1 s.
+const MOST_QUICK_ITERATIONS: u32 = 100_000;
 
-static SEATS: Semaphore = Semaphore::const_new(AT_ONCE);
+/// Threads that compute at the same time: those that take long have seats of their own, so that an ordinary log-in does not
+/// wait behind peers that ask for as much as they may.
+static LONG: Semaphore = Semaphore::const_new(2);
+static QUICK: Semaphore = Semaphore::const_new(2);
+
+/// The seats for so many rounds of hashing.
+#[cfg(any(feature = "kafka", feature = "mongodb", feature = "postgres"))]
+pub(crate) fn seats(iterations: u32) -> &'static Semaphore {
+    if iterations > MOST_QUICK_ITERATIONS { &LONG } else { &QUICK }
+}
 
 /// Whether a log-in may take so many rounds.
 pub(crate) fn iterations(asked: u64) -> Result<(), WireFault> {
@@ -33,9 +42,12 @@ pub(crate) fn iterations(asked: u64) -> Result<(), WireFault> {
     Ok(())
 }
 
-/// Computes beside the runtime.
-pub(crate) async fn compute<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
-    let seat = SEATS.acquire().await.ok();
+/// Computes beside the runtime, on one of these seats.
+pub(crate) async fn compute<T: Send + 'static>(
+    seats: &'static Semaphore,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Failure> {
+    let seat = seats.acquire().await.ok();
     let done = tokio::task::spawn_blocking(move || {
         // It is given back when the work is over, also where nobody waits for that any more.
         let _seat = seat;
@@ -88,7 +100,7 @@ impl Labour {
                 () = self.0.ahead.notified() => {}
             }
             let (runtime, steps) = (Handle::current(), Arc::clone(&self.0));
-            let driven = compute(move || {
+            let driven = compute(&LONG, move || {
                 steps.ready.notify_one();
                 runtime.block_on(async move {
                     tokio::select! {
@@ -122,9 +134,28 @@ mod tests {
     async fn what_computes_keeps_no_thread_of_the_runtime() {
         let (tell, told) = std::sync::mpsc::channel();
         // On a runtime of one thread, only a thread beside it can wait for what it does meanwhile.
-        let waiting = tokio::spawn(compute(move || told.recv()));
+        let waiting = tokio::spawn(compute(&QUICK, move || told.recv()));
         tokio::task::yield_now().await;
         tell.send(7).expect("it waits");
         assert_eq!(waiting.await.expect("it ends").expect("no panic"), Ok(7));
+    }
+
+    #[cfg(any(feature = "kafka", feature = "mongodb", feature = "postgres"))]
+    #[tokio::test]
+    async fn an_ordinary_log_in_does_not_wait_for_long_ones() {
+        let (tell, told) = std::sync::mpsc::channel::<()>();
+        let told = std::sync::Arc::new(std::sync::Mutex::new(told));
+        let long = [0; 3].map(|_| {
+            let told = std::sync::Arc::clone(&told);
+            tokio::spawn(compute(seats(600_000), move || drop(told.lock().map(|told| told.recv()))))
+        });
+        while LONG.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(compute(seats(4096), || 7).await.expect("no panic"), 7, "while both seats for long ones are taken");
+        drop(tell);
+        for waiting in long {
+            waiting.await.expect("it ends").expect("no panic");
+        }
     }
 }

@@ -1,8 +1,11 @@
 //! What a run makes of a connection that is lost or silent: what came in before says more than the library's error.
 
+#[cfg(feature = "postgres")]
 use std::sync::Arc;
 
-use super::stream::{Connection, Tether};
+use super::stream::Connection;
+#[cfg(feature = "postgres")]
+use super::stream::Tether;
 use crate::{
     failure::{Failure, FailureKind},
     run::{Phase, Run},
@@ -10,6 +13,7 @@ use crate::{
 
 impl Run {
     /// Of the connection that was dialled last, for tasks that read from it.
+    #[cfg(feature = "postgres")]
     pub(crate) fn tether(&self) -> Option<Arc<Tether>> {
         self.connections.last().map(|connection| Arc::clone(&connection.tether))
     }

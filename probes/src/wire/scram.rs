@@ -112,7 +112,7 @@ impl Scram {
         }
         let unproven = format!("c={},r={nonce}", BASE64_STANDARD.encode(UNBOUND));
         let text = format!("{},{said},{unproven}", self.bare);
-        labour::compute(move || {
+        labour::compute(labour::seats(rounds.get()), move || {
             let hash = self.hash;
             let mut salted = Zeroizing::new(vec![0; hash.digest().output_len()]);
             pbkdf2::derive(hash.of_passwords(), rounds, &salt, self.password.as_bytes(), &mut salted);

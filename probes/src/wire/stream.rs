@@ -109,12 +109,13 @@ impl Tether {
         self.values.store(MOST_VALUES, Ordering::Relaxed);
     }
 
-    /// Takes note that whoever gets what came last will compute. The stream keeps that back until it is asked again.
+    /// Takes note that the reader of what came last will compute. The stream keeps that back until it is asked again.
     pub(crate) fn toil(&self) {
         self.toil.store(true, Ordering::Relaxed);
     }
 
     /// Whether that was noted since this was last called.
+    #[cfg(feature = "mysql")]
     pub(crate) fn take_toil(&self) -> bool {
         self.toil.swap(false, Ordering::Relaxed)
     }
@@ -458,7 +459,8 @@ impl Stream {
         }
     }
 
-    /// Gives back what was read of the peer, for whoever reads next.
+    /// Gives back what was read of the peer, for the next reader.
+    #[cfg(feature = "postgres")]
     pub(crate) fn unread(&mut self, bytes: &[u8]) {
         self.wire().held.splice(0..0, bytes.iter().copied());
     }

@@ -88,7 +88,7 @@ impl Link {
             biased;
             answer = &mut answer => Some(answer),
             () = self.over.notified() => {
-                // For whoever asks next.
+                // For the next question.
                 self.over.notify_one();
                 timeout(GRACE, answer).await.ok()
             }
