@@ -2,7 +2,7 @@
 //!
 //! Three threads keep out of each other's way. The main one schedules and judges; `probes` (two workers)
 //! does what backends ask for; `surface` answers HTTP. A backend that blocks its thread stops neither
-//! judging nor answering. Signals are handled from the start ([`crate::signals`]).
+//! judging nor answering. Signals are handled from the start (`signals.rs`).
 
 use std::{
     fmt,

@@ -145,7 +145,7 @@ members = ["cache"]
     error: `depends_on` is not supported by this version yet
       --> DIR/c.toml:13:1
        |
-    13 | depends_on = ["vpn"]
+    13 | depends_on = *******
        | ^^^^^^^^^^ remove it
 
     error: the environment variable OWNER is not set

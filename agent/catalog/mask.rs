@@ -279,13 +279,16 @@ impl Mask<'_> {
                 self.unless_reference(at + from..at + from + whole);
             }
         }
+        // Inside a string a parameter ends with `&`; elsewhere nobody knows.
+        let ends: &[char] = if text.starts_with(['"', '\'']) { &['&'] } else { &['&', ';', ' ', '"', '\''] };
         for (found, _) in body.match_indices(['?', '&']) {
             let pair = &body[found + 1..];
-            let length = pair.find(['=', '&', ' ', '"', '\'']).unwrap_or(pair.len());
+            let whole = pair.find(ends).unwrap_or(pair.len());
+            let length = pair[..whole].find('=').unwrap_or(whole);
             if !(1..=24).contains(&length)
                 || !pair.as_bytes()[..length].iter().all(|byte| byte.is_ascii_alphabetic() || b"_-".contains(byte))
             {
-                self.unless_reference(at + found + 1..at + found + 1 + length);
+                self.unless_reference(at + found + 1..at + found + 1 + whole);
             }
         }
         for (found, _) in body.match_indices('=') {
@@ -293,7 +296,7 @@ impl Mask<'_> {
                 body[..found].rsplit(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))).next().unwrap_or_default();
             let value = &body[found + 1..];
             let is_parameter = body[..found - name.len()].ends_with(['?', '&']);
-            let length = value.find(['&', ';', ' ', '"', '\'']).unwrap_or(value.len());
+            let length = value.find(ends).unwrap_or(value.len());
             let is_plain = is_setting(&value[..length]) && !names_a_secret(name);
             if !name.is_empty() && found > name.len() && (self.known.guess(name) == Guess::Secret || is_parameter && !is_plain) {
                 self.unless_reference(at + found + 1..at + found + 1 + length);

@@ -92,7 +92,7 @@ impl Mistakes {
         self.list.len()
     }
 
-    /// For people: coloured or plain, the first [`SHOWN`] of them.
+    /// For people: coloured or plain, the first 50 of them.
     #[must_use]
     pub fn render(&self, coloured: bool) -> String {
         let renderer = if coloured { Renderer::styled() } else { Renderer::plain() }.term_width(100);

@@ -184,7 +184,12 @@ impl Walk<'_> {
         if matches!(address.scheme(), "http" | "https") {
             self.concealed.extend(values);
             if has_path_value {
-                self.concealed.extend(address_path.split('/').filter(|part| part.len() >= 16).map(str::to_owned));
+                self.concealed.extend(
+                    address_path
+                        .split('/')
+                        .filter(|part| part.len() >= 16 || part.len() >= 8 && !plain::is_readable(part))
+                        .map(str::to_owned),
+                );
                 self.concealed.extend(address.parameters().map(|(_, value)| value));
             }
         }

@@ -104,9 +104,7 @@ impl<'a> Walk<'a> {
             let name = key.get_ref().as_ref();
             let rule = named.and_then(|named| named.get(name)).or_else(|| rules::others(schema));
             let Some(rule) = rule else {
-                if !unsupported::is_planned(self.words, name) {
-                    self.hidden.push(item.span());
-                }
+                self.hidden.push(item.span());
                 self.unknown_key(key.span(), name, named, path);
                 continue;
             };
@@ -135,6 +133,10 @@ impl<'a> Walk<'a> {
     }
 
     fn unknown_key(&mut self, span: Range<usize>, name: &str, named: Option<&Map<String, Value>>, path: &str) {
+        // The rest of a dotted key.
+        let behind = self.source.get(span.end..).unwrap_or_default();
+        let rest = behind.find(['=', '\n', ']']).map_or(0, |end| if behind.trim_start().starts_with('.') { end } else { 0 });
+        self.hidden.push(span.end..span.end + rest);
         if path.is_empty() && unsupported::is_planned(self.words, name) {
             self.mistake(span, unsupported::sentence(name)).label = "remove it".into();
             return;

@@ -204,7 +204,7 @@ impl Failure {
         Self { code: Some(code.into()), ..Self::new(FailureKind::Query, SERVER_ERROR) }.with_words(words)
     }
 
-    /// With a code of ours: one of [`code::OWN_CODES`], or of the backend's manual.
+    /// With a code of ours: one of `code::OWN_CODES`, or of the backend's manual.
     #[must_use]
     pub fn with_code(mut self, code: impl Into<String>) -> Self {
         self.code = Some(code.into());
@@ -447,6 +447,11 @@ pub enum WireFault {
         /// The limit in bytes.
         limit: u64,
     },
+    /// The peer sent more than the answer to one question may have.
+    AnswerTooLong {
+        /// The limit in bytes.
+        limit: u64,
+    },
     /// The peer nested values too deep.
     TooDeep {
         /// The limit in levels.
@@ -493,6 +498,10 @@ impl WireFault {
             }
             Self::TooLong { limit } => {
                 Failure::new(FailureKind::Protocol, format!("the peer sent more than {limit} bytes in one run"))
+                    .with_code("reply_too_long")
+            }
+            Self::AnswerTooLong { limit } => {
+                Failure::new(FailureKind::Protocol, format!("the peer sent more than {limit} bytes in one answer"))
                     .with_code("reply_too_long")
             }
             Self::TooDeep { limit } => {

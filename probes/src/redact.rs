@@ -25,8 +25,8 @@ pub(crate) const MESSAGE_LIMIT: usize = 256;
 /// What replaces a secret.
 const MASK: &str = "[secret]";
 
-/// So many secrets are remembered: those of before a rotation may still be in what a peer says.
-const MOST: usize = 32;
+/// So many secrets are remembered, more than an entry has: those of before a rotation may still be in what a peer says.
+const MOST: usize = 256;
 
 /// So many equal pieces of one secret are looked for.
 const MOST_ALIKE: usize = 4;
@@ -187,11 +187,12 @@ fn squeezed(text: &str) -> Vec<u8> {
 struct Index {
     /// Forms that are hidden in whole and in pieces.
     forms: Vec<Form>,
-    /// Those of fewer bytes than a key, and every eighth place of the others by the eight bytes there.
+    /// Those of fewer bytes than a key, and every fifth place of the others by the eight bytes there: a piece of twelve has
+    /// one of them.
     short: Vec<usize>,
     places: HashMap<[u8; 8], Vec<(usize, usize)>>,
     /// Words and secrets of up to three characters, in lower case.
-    words: Vec<Zeroizing<String>>,
+    words: Vec<Zeroizing<Vec<u8>>>,
     /// Whether a form has only the ASCII characters of its secret.
     has_skeletons: bool,
     longest: usize,
@@ -223,9 +224,9 @@ impl Index {
 
     fn add(&mut self, secret: &str) {
         let squeezed = squeezed(secret);
-        let is_word = squeezed.len() <= LONGEST_WORD && squeezed.iter().all(u8::is_ascii_alphabetic);
+        let is_word = squeezed.len() <= LONGEST_WORD && secret.trim().bytes().all(|byte| byte.is_ascii_alphabetic());
         if squeezed.len() < SHORTEST || is_word {
-            self.words.push(Zeroizing::new(secret.trim().to_ascii_lowercase()));
+            self.words.push(Zeroizing::new(squeezed.clone()));
         }
         if !is_word && squeezed.len() >= SHORTEST {
             let skeleton: Vec<u8> = squeezed.iter().copied().filter(u8::is_ascii).collect();
@@ -255,12 +256,12 @@ impl Index {
         if bytes.len() < 8 {
             self.short.push(number);
         }
-        for (chunk, key) in bytes.chunks_exact(8).enumerate() {
+        for (offset, key) in bytes.windows(8).enumerate().step_by(PIECE - 7) {
             let Ok(key) = key.try_into() else { continue };
             let places = self.places.entry(key).or_default();
             // A secret that repeats itself is found by its first places, and comparing stays bounded.
             if places.iter().filter(|(known, _)| *known == number).count() < MOST_ALIKE {
-                places.push((number, chunk * 8));
+                places.push((number, offset));
             }
         }
         self.has_skeletons |= is_skeleton;
@@ -270,7 +271,7 @@ impl Index {
     /// Where something has to be hidden: in order, and apart from each other.
     fn find(&self, line: &str, is_foreign: bool) -> Vec<Range<usize>> {
         let mut found = Vec::new();
-        if !self.forms.is_empty() {
+        if !self.forms.is_empty() || !self.words.is_empty() {
             let is_encoded = line.contains(['%', '\\', '&']);
             let mut ways = vec![Way::default()];
             ways.extend(is_encoded.then_some(Way { decode: true, ..Way::default() }));
@@ -280,11 +281,12 @@ impl Index {
                 ways.extend(skeletons);
             }
             for way in ways {
-                self.find_in(&View::of(line, way), line, &mut found);
+                let view = View::of(line, way);
+                self.find_in(&view, line, &mut found);
+                if is_foreign && !view.only_ascii {
+                    self.find_words(&view, &mut found);
+                }
             }
-        }
-        if is_foreign && !self.words.is_empty() {
-            self.find_words(line, &mut found);
         }
         found.sort_by_key(|range: &Range<usize>| range.start);
         let mut apart: Vec<Range<usize>> = Vec::new();
@@ -353,14 +355,23 @@ impl Index {
         }
     }
 
-    fn find_words(&self, line: &str, found: &mut Vec<Range<usize>>) {
-        let lower = line.to_ascii_lowercase();
-        let is_part = |letter: Option<char>| letter.is_some_and(char::is_alphanumeric);
+    /// Words that stand alone. What a view leaves out, such as an escaped line break, ends a word.
+    fn find_words(&self, view: &View, found: &mut Vec<Range<usize>>) {
+        let is_part = |at: usize| view.bytes.get(at).is_some_and(|byte| byte.is_ascii_alphanumeric() || !byte.is_ascii());
+        let touches = |at: usize| match (view.from.get(at), view.from.get(at + 1)) {
+            (Some(left), Some(right)) => left == right || left.1 == right.0,
+            _ => false,
+        };
         for word in &self.words {
-            for (at, _) in lower.match_indices(word.as_str()) {
+            for at in 0..=view.bytes.len().saturating_sub(word.len()) {
                 let end = at + word.len();
-                if !is_part(lower[..at].chars().next_back()) && !is_part(lower[end..].chars().next()) {
-                    found.push(at..end);
+                let goes_on = |inside: usize, outside: usize, left: usize| is_part(inside) && is_part(outside) && touches(left);
+                if view.bytes[at..].starts_with(word)
+                    && (at..end - 1).all(touches)
+                    && !(at > 0 && goes_on(at, at - 1, at - 1))
+                    && !goes_on(end - 1, end, end - 1)
+                {
+                    found.push(view.range(at..end));
                 }
             }
         }

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::support::agent::Agent;
 use crate::support::probe::{Asked, with};
+use crate::support::servers::sqlserver::tokens;
 
 /// Serves each connection on a thread of its own, for as long as the tests run.
 fn serve(talk: impl Fn(TcpStream) -> io::Result<()> + Clone + Send + 'static) -> SocketAddr {
@@ -227,5 +228,43 @@ fn no_other_dependency_waits_for_a_log_in() {
             assert_eq!(redis["failure"], Value::Null, "{redis:#}");
         }
         thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// A row of SQL Server's null type takes one byte on the wire, and a value for each of its columns.
+#[test]
+fn rows_without_bytes_are_counted_and_answers_are_bounded() {
+    /// What PRELOGIN says of encryption that there is not.
+    const NO_TLS: u8 = 2;
+    if find("sqlserver").is_err() {
+        return;
+    }
+    let rows = |count: usize| {
+        let columns = 2_000_u16;
+        let column = [0, 0, 0, 0, 0, 0, 0x1f, 0];
+        [&[0x81][..], &columns.to_le_bytes(), &column.repeat(columns.into()), &[0xd1].repeat(count), &tokens::done(0, 0)].concat()
+    };
+    let let_in = || [tokens::let_in("master", [0x74, 0, 0, 4]), tokens::done(0, 0)].concat();
+    let greeted = || {
+        let prelogin = Script::new().wait_for([NO_TLS]).say(tokens::packets(4, &tokens::prelogin(NO_TLS)));
+        prelogin.wait_for("m\0a\0s\0t\0e\0r\0")
+    };
+    for (script, phase, code) in [
+        (greeted().say(tokens::packets(4, &[let_in(), rows(100_000)].concat())), Phase::Auth, "reply_too_long"),
+        (
+            greeted().say(tokens::packets(4, &let_in())).wait_for("L\0O\0C\0K\0").say(tokens::packets(4, &rows(100_000))),
+            Phase::Auth,
+            "too_many_values",
+        ),
+    ] {
+        let peer = Peer::start([script]);
+        let keys = json!({
+            "url": format!("sqlserver://probe@{}?database=master&encrypt=disable", peer.addr()), "password": "p"
+        });
+        let outcome = Asked::new("sqlserver", keys).run();
+        let failure = outcome.failure.expect("it is too much");
+        let seen = (failure.kind, failure.phase, failure.code.as_deref());
+        assert_eq!(seen, (FailureKind::Protocol, Some(phase), Some(code)), "{failure:?}");
+        assert!(!outcome.abandoned);
     }
 }

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::StreamExt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tiberius::{AuthMethod, Client, ColumnData, Config, QueryItem, Row as LibraryRow, error::Error};
@@ -17,7 +17,7 @@ use crate::{
     backend::{Backend, ConfigError},
     canary::Canary,
     duration::Span,
-    failure::{Failure, FailureKind},
+    failure::{Failure, FailureKind, WireFault},
     finding::{self, Finding},
     manual::{CodeRow, FactRow, FindingRow, LevelRow, Manual},
     question::{Answer, Question},
@@ -26,6 +26,7 @@ use crate::{
     tls::TlsConfig,
     wire::{
         dial::Target,
+        guard::MOST_VALUES,
         row::Row,
         sniff::Protocol,
         tds::{ALPN, Encryption, End, InPrelogin, Link},
@@ -464,9 +465,10 @@ impl SqlServerSession {
     async fn answer(&mut self, question: &str, enough: u64) -> Result<Answer, Failure> {
         let end = &self.end;
         let mut rows = self.client.simple_query(question).await.map_err(|error| failure(&error, end))?;
-        let mut told = Answer::default();
+        let (mut told, mut values) = (Answer::default(), 0);
         while let Some(item) = rows.next().await {
             let QueryItem::Row(row) = item.map_err(|error| failure(&error, end))? else { continue };
+            count(&mut values, &row)?;
             if row.result_index() == 0 {
                 if told.rows == 0 {
                     told.value = row.cells().next().and_then(|(_, value)| text(value));
@@ -491,11 +493,23 @@ impl SqlServerSession {
     /// The rows of the first result.
     async fn rows(&mut self, query: &str) -> Result<Vec<Row>, Failure> {
         let end = &self.end;
-        let answer = async { self.client.simple_query(query).await?.try_collect::<Vec<_>>().await };
-        let items = answer.await.map_err(|error| failure(&error, end))?;
-        let rows = items.into_iter().filter_map(QueryItem::into_row).filter(|row| row.result_index() == 0);
-        Ok(rows.map(|row| read(&row)).collect())
+        let mut items = self.client.simple_query(query).await.map_err(|error| failure(&error, end))?;
+        let (mut rows, mut values) = (Vec::new(), 0);
+        while let Some(item) = items.next().await {
+            let QueryItem::Row(row) = item.map_err(|error| failure(&error, end))? else { continue };
+            count(&mut values, &row)?;
+            if row.result_index() == 0 {
+                rows.push(read(&row));
+            }
+        }
+        Ok(rows)
     }
+}
+
+/// Counts values: one of a type without bytes takes nothing on the wire.
+fn count(values: &mut u64, row: &LibraryRow) -> Result<(), Failure> {
+    *values += row.len().max(1) as u64;
+    if *values > MOST_VALUES { Err(WireFault::TooMany { limit: MOST_VALUES }.to_failure()) } else { Ok(()) }
 }
 
 fn read(row: &LibraryRow) -> Row {

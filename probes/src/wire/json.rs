@@ -7,8 +7,12 @@ use serde::de::DeserializeOwned;
 use super::guard::DEEPEST;
 use crate::failure::{Failure, WireFault};
 
-/// Values of one document: a block of ClickHouse has 65 536 rows, and each is an array.
-const MOST: u64 = 262_144;
+/// What one document may weigh: a block of ClickHouse has 65 536 rows, and each is an array.
+const MOST: u64 = 300_000;
+
+/// Lists and objects take more memory than other values.
+const LIST: u64 = 3;
+const OBJECT: u64 = 8;
 
 /// Reads a document; `otherwise` is the failure where it is not the one that was asked for.
 ///
@@ -55,7 +59,7 @@ fn check(bytes: &[u8]) -> Result<(), WireFault> {
             },
             b'[' | b'{' => {
                 depth += 1;
-                values += 1;
+                values += if *byte == b'{' { OBJECT } else { LIST };
                 if depth > DEEPEST {
                     return Err(WireFault::TooDeep { limit: DEEPEST });
                 }
@@ -99,8 +103,10 @@ mod tests {
     fn values_are_bounded() {
         let most = usize::try_from(MOST).expect("it is small");
         let list = |values: usize| format!("[{}0]", "0,".repeat(values - 1));
-        assert_eq!(code(&list(most)), None);
-        assert_eq!(code(&list(most + 1)).as_deref(), Some("too_many_values"));
+        assert_eq!(code(&list(most - 2)), None, "the list itself weighs three");
+        assert_eq!(code(&list(most - 1)).as_deref(), Some("too_many_values"));
+        assert_eq!(code(&format!("[{}0]", "{\"\":0},".repeat(40_000))).as_deref(), Some("too_many_values"));
+        assert_eq!(code(&format!("[{}0]", "[0],".repeat(65_536))), None, "a block of ClickHouse");
         assert_eq!(code(&"[],".repeat(100)).as_deref(), Some("no_json"));
     }
 

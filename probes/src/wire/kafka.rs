@@ -26,7 +26,7 @@ use crate::{
 pub(crate) const CLIENT: &str = "probity";
 
 /// Longest answer that is taken, in bytes.
-const LONGEST: usize = 1 << 20;
+const LONGEST: usize = 1 << 19;
 
 /// The version in which the versions are asked for.
 const VERSIONS_VERSION: i16 = 3;

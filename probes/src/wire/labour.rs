@@ -1,6 +1,6 @@
 //! Computation that a peer asks for: the hashing and the arithmetic of a log-in.
 //!
-//! How much of it there is, the peer says; guards and [`iterations`] bound it. What is left may keep a thread busy for a
+//! How much of it there is, the peer says; guards and `iterations` bound it. What is left may keep a thread busy for a
 //! second, so it is done on threads that may block, a few at a time: no other dependency waits for it.
 
 use tokio::sync::Semaphore;

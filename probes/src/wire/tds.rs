@@ -14,7 +14,7 @@ use std::{
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use crate::{
-    failure::{Failure, FailureKind, FaultDomain},
+    failure::{Failure, FailureKind, FaultDomain, WireFault},
     run::{Phase, Run},
     wire::{
         dial::Target,
@@ -177,6 +177,13 @@ impl End {
     }
 }
 
+/// The longest answer to a log-in. A row of a type without bytes takes one byte on the wire and a value for each column: while
+/// it logs in, the library decodes such rows without a pause, and nobody counts them.
+const LOGIN_ANSWER: u64 = 16 * 1024;
+
+/// The longest answer to a question.
+const ANSWER: u64 = 256 * 1024;
+
 /// A connection on which PRELOGIN is over, as the library wants it.
 #[derive(Debug)]
 pub(crate) struct Link {
@@ -186,11 +193,21 @@ pub(crate) struct Link {
     hidden: Option<Vec<u8>>,
     /// What is still to be read of the answer to it.
     answer: Vec<u8>,
+    /// The longest answer to what was said last, and how much of it has come.
+    limit: u64,
+    come: u64,
 }
 
 impl Link {
     pub(crate) fn new(stream: Stream) -> Self {
-        Self { stream, end: End::default(), hidden: Some(Vec::new()), answer: prelogin(REPLY, NOT_SUPPORTED) }
+        Self {
+            stream,
+            end: End::default(),
+            hidden: Some(Vec::new()),
+            answer: prelogin(REPLY, NOT_SUPPORTED),
+            limit: LOGIN_ANSWER,
+            come: 0,
+        }
     }
 
     pub(crate) fn end(&self) -> End {
@@ -207,7 +224,11 @@ impl futures_io::AsyncRead for Link {
             return Poll::Ready(Ok(length));
         }
         let mut buf = ReadBuf::new(buf);
-        let read = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buf));
+        let mut read = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buf));
+        self.come += buf.filled().len() as u64;
+        if self.come > self.limit {
+            read = Err(WireFault::AnswerTooLong { limit: self.limit }.into_io());
+        }
         match &read {
             Ok(()) if buf.filled().is_empty() => self.end.set(&io::ErrorKind::UnexpectedEof.into()),
             Ok(()) => {}
@@ -231,6 +252,10 @@ impl futures_io::AsyncWrite for Link {
                 }
             }
             return Poll::Ready(Ok(taken));
+        }
+        // What was answered before was the log-in, at least.
+        if self.come > 0 {
+            (self.limit, self.come) = (ANSWER, 0);
         }
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
