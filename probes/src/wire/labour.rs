@@ -3,6 +3,7 @@
 //! How much of it there is, the peer says; guards and `iterations` bound it. What is left may keep a thread busy for a
 //! second, so it is done on threads that may block, a few at a time: no other dependency waits for it.
 
+#[cfg(any(feature = "kafka", feature = "mongodb", feature = "mysql", feature = "postgres"))]
 use tokio::sync::Semaphore;
 #[cfg(feature = "mysql")]
 use {
@@ -11,7 +12,9 @@ use {
     tokio::{runtime::Handle, sync::Notify},
 };
 
-use crate::failure::{Failure, FailureKind, WireFault};
+use crate::failure::WireFault;
+#[cfg(any(feature = "kafka", feature = "mongodb", feature = "mysql", feature = "postgres"))]
+use crate::failure::{Failure, FailureKind};
 
 /// Rounds of hashing that a log-in may take. Servers ask for 4 096 to 600 000.
 pub const MOST_ITERATIONS: u64 = 1_000_000;
@@ -26,6 +29,7 @@ const MOST_QUICK_ITERATIONS: u32 = 100_000;
 
 /// Threads that compute at the same time: those that take long have seats of their own, so that an ordinary log-in does not
 /// wait behind peers that ask for as much as they may.
+#[cfg(any(feature = "kafka", feature = "mongodb", feature = "mysql", feature = "postgres"))]
 static LONG: Semaphore = Semaphore::const_new(2);
 #[cfg(any(feature = "kafka", feature = "mongodb", feature = "postgres"))]
 static QUICK: Semaphore = Semaphore::const_new(2);
@@ -45,6 +49,7 @@ pub(crate) fn iterations(asked: u64) -> Result<(), WireFault> {
 }
 
 /// Computes beside the runtime, on one of these seats.
+#[cfg(any(feature = "kafka", feature = "mongodb", feature = "mysql", feature = "postgres"))]
 pub(crate) async fn compute<T: Send + 'static>(
     seats: &'static Semaphore,
     work: impl FnOnce() -> T + Send + 'static,
@@ -132,6 +137,7 @@ mod tests {
         assert_eq!(failure.code.as_deref(), Some("too_much_work"));
     }
 
+    #[cfg(any(feature = "kafka", feature = "mongodb", feature = "mysql", feature = "postgres"))]
     #[tokio::test]
     async fn what_computes_keeps_no_thread_of_the_runtime() {
         let (tell, told) = std::sync::mpsc::channel();
