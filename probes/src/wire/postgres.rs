@@ -30,6 +30,9 @@ const SASL: u32 = 10;
 const SASL_CONTINUE: u32 = 11;
 const SASL_FINAL: u32 = 12;
 
+/// So many bytes are read at first.
+const FIRST: usize = 64;
+
 /// Longer messages are none of a log-in.
 const LONGEST: usize = 64 * 1024;
 
@@ -91,6 +94,10 @@ impl Begun {
         let texts = parameters.iter().flat_map(|(name, value)| [name, value]).flat_map(|text| [text.as_bytes(), b"\0"]);
         let body = [&VERSION[..], &texts.collect::<Vec<_>>().concat(), b"\0"].concat();
         say(&mut stream, &body, None).await?;
+        // What another protocol answers is known by more than the head of a message.
+        let mut seen = [0; FIRST];
+        let read = stream.read(&mut seen).await?;
+        stream.unread(&seen[..read]);
         let first = Message::read(&mut stream).await?;
         let unread = match (first, password) {
             (Ok(first), Some(password)) if first.of(SASL).is_some_and(offers) => prove(&mut stream, password).await?,
