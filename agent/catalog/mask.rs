@@ -412,6 +412,12 @@ mod tests {
             "# password is §",
             "url = \"redis://h\" # §",
             "interval = ${§}",
+            "url = \"http://h/x?sig=abc §\"",
+            "url = \"http://h/x?sig=a;§\"",
+            "url = \"http://h/x?token=x'§\"",
+            "url = \"http://h/x?x[sig]=§&token=a\"",
+            "url = \"http://h/x?token=x&X.y~z=§\"",
+            "url = \"http://h/x?api'_key=§&x=1\"",
         ] {
             let text = line.replace('§', S);
             let masked = mask(&text, &known(), &Places::default());

@@ -524,6 +524,46 @@ mod tests {
     }
 
     #[test]
+    fn words_stand_alone_in_escaped_text_as_well() {
+        let redactor = knows(&["correcthorse", "open  sesame"]);
+        for (text, clean) in [
+            (r"unknown *3\r\n$12\r\ncorrecthorse\r\n", r"unknown *3\r\n$12\r\n[secret]\r\n"),
+            (r"p\u0000correcthorse\u0000", r"p\u0000[secret]\u0000"),
+            ("AUTH%20correcthorse%0d%0a", "AUTH%20[secret]%0d%0a"),
+            ("GET ?tok%3Dcorrecthorse", "GET ?tok%3D[secret]"),
+            ("got CorrectHorse.", "got [secret]."),
+            ("got correcthorses", "got correcthorses"),
+            ("got open sesame here", "got [secret] here"),
+            ("got open%20sesame", "got [secret]"),
+            ("got opensesame", "got [secret]"),
+        ] {
+            assert_eq!(redactor.clean(text), clean, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_piece_of_twelve_is_found_wherever_it_begins() {
+        const SECRET: &str = "Kd8wQz3nVx6rTy1mBp5sHj9cLf2gNa7e";
+        let redactor = knows(&[SECRET]);
+        for start in 0..=SECRET.len() - PIECE {
+            assert_eq!(
+                redactor.clean(&format!("got <{}> here", &SECRET[start..start + PIECE])),
+                "got <[secret]> here",
+                "{start}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_entry_with_forty_secrets_hides_them_all() {
+        let secrets: Vec<_> = (0..40).map(|n| format!("Hq{n:02}SENTINELz{n:02}")).collect();
+        let redactor = knows(&secrets.iter().map(String::as_str).collect::<Vec<_>>());
+        for secret in &secrets {
+            assert_eq!(redactor.clean(&format!("got {secret} here")), "got [secret] here");
+        }
+    }
+
+    #[test]
     fn known_and_shaped_secrets_are_removed() {
         let redactor = knows(&["hunter2-sentinel"]);
         for (text, clean) in [
